@@ -1,0 +1,5 @@
+"""`python -m patchsearch`: the command line."""
+
+from patchsearch.cli import main
+
+main()

@@ -1,0 +1,201 @@
+"""What the collection answers: frozen dataclasses and numpy arrays, independent of the wire."""
+
+from __future__ import annotations
+
+import datetime
+import enum
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from patchsearch.errors import PatchsearchError
+from patchsearch.geometry import Box
+
+ScoreKind = Literal["exact", "approximate"]
+"""`exact`: cosine with the stored vector. `approximate`: estimated from compressed codes."""
+
+
+@dataclass(frozen=True, slots=True)
+class SuppressedPatch:
+    """A patch that was left out because a better one of the same image overlaps it."""
+
+    box: Box
+    score: float
+
+
+@dataclass(frozen=True, slots=True)
+class Hit:
+    """One place that shows what was looked for.
+
+    `score` is the cosine between query and patch, -1 to 1. `level` is 1 for patches of the whole
+    image, 2 for patches found inside a patch of level 1. `uri` and `metadata` are what the caller
+    stored with the image; numbers in metadata without a fraction come back as int.
+    """
+
+    image_id: str
+    box: Box
+    score: float
+    score_kind: ScoreKind
+    level: int
+    uri: str
+    image_width: int
+    image_height: int
+    metadata: Mapping[str, Any]
+    suppressed: tuple[SuppressedPatch, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Coverage:
+    """How much of the collection an answer speaks for; `degraded` when anything is missing."""
+
+    partitions_total: int
+    partitions_answered: int
+    partitions_timed_out: int
+    partitions_failed: int
+    patches_covered: int
+    patches_total: int
+    degraded: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Timings:
+    """Where a search's time went, in milliseconds, measured at the router."""
+
+    encode_ms: float
+    fan_out_ms: float
+    merge_ms: float
+    total_ms: float
+
+
+@dataclass(frozen=True, slots=True)
+class SearchResult:
+    """Hits, best first (score, then image_id by bytes, then box), and how far to trust them.
+
+    Iterating, `len()` and indexing go over the hits.
+    """
+
+    hits: tuple[Hit, ...]
+    coverage: Coverage
+    epoch: int
+    fingerprint: str
+    timings: Timings
+    candidates_read: int
+    warnings: tuple[str, ...]
+
+    def __iter__(self) -> Iterator[Hit]:
+        return iter(self.hits)
+
+    def __len__(self) -> int:
+        return len(self.hits)
+
+    def __getitem__(self, index: int) -> Hit:
+        return self.hits[index]
+
+    @property
+    def scores(self) -> NDArray[np.float32]:
+        """(n,) float32, the hits' scores."""
+        return np.array([hit.score for hit in self.hits], dtype=np.float32)
+
+    @property
+    def boxes(self) -> NDArray[np.int32]:
+        """(n, 4) int32, the hits' boxes as x, y, w, h."""
+        rows = [(hit.box.x, hit.box.y, hit.box.w, hit.box.h) for hit in self.hits]
+        return np.array(rows, dtype=np.int32).reshape(len(rows), 4)
+
+
+class IngestOutcome(enum.Enum):
+    """What became of a photo."""
+
+    STORED = "stored"
+    """Stored durably."""
+    UNCHANGED = "unchanged"
+    """The same content, uri, metadata and selector were stored already."""
+    FAILED = "failed"
+    """Not stored."""
+
+
+@dataclass(frozen=True, slots=True)
+class IngestResult:
+    """What became of one photo.
+
+    `position` counts the photos handed in, from 0; results come as photos finish. `error` is
+    set exactly when `outcome` is FAILED.
+    """
+
+    image_id: str
+    outcome: IngestOutcome
+    patches: int
+    position: int
+    error: PatchsearchError | None = None
+    warnings: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class StoredImage:
+    """What is stored of an image, without its patches. `digest` is SHA-256 of its content."""
+
+    image_id: str
+    uri: str
+    width: int
+    height: int
+    metadata: Mapping[str, Any]
+    digest: bytes
+    patch_count: int
+    update_time: datetime.datetime
+
+
+@dataclass(frozen=True, slots=True)
+class StoredPatch:
+    """One stored patch. `selection_score` is thesis eq. 3.2; 0 where unscored."""
+
+    box: Box
+    level: int
+    selection_score: float
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ImageDetail:
+    """An image with its patches, ordered by box.
+
+    `vectors` is (len(patches), dim) float32 in the order of `patches`, and `fingerprint` their
+    encoder's; None and "" unless asked for.
+    """
+
+    image: StoredImage
+    patches: tuple[StoredPatch, ...]
+    vectors: NDArray[np.float32] | None
+    fingerprint: str
+
+
+@dataclass(frozen=True, slots=True)
+class PartitionState:
+    """State of one partition, as its shard tells it."""
+
+    partition_id: str
+    shard: str
+    available: bool
+    images: int
+    patches: int
+    growing_patches: int
+    sealed_segments: int
+    profile: str
+    activity: str
+
+
+@dataclass(frozen=True, slots=True)
+class Collection:
+    """The collection: encoder, sizes, partitions. Sizes count the partitions that answered."""
+
+    encoder: str
+    fingerprint: str
+    dim: int
+    images: int
+    patches: int
+    epoch: int
+    partitions: tuple[PartitionState, ...]
+    selector: str
+    saliency: str
+    version: str

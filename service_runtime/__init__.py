@@ -1,0 +1,1 @@
+"""What the three servers share: settings, the gRPC server and its life, channels, deadlines."""

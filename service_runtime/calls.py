@@ -1,0 +1,223 @@
+"""What happens around every call: admission, request id, deadline, errors, log line, metrics."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, NoReturn
+
+import grpc
+
+from patchsearch.errors import InternalError, PatchsearchError, ResourceExhausted, Unimplemented
+from patchsearch.wire.status import DETAILS_KEY, error_from_rpc, status_proto
+from service_runtime import request_id
+from service_runtime.admission import Gate, WorkerPool
+from service_runtime.deadlines import bounded
+from service_runtime.logs import logger
+from service_runtime.metrics import CallMetrics
+
+_HEALTH_CHECK = "/grpc.health.v1.Health/Check"
+_RETRY_AFTER_S = 1.0
+
+Behavior = Callable[[Any, grpc.ServicerContext], Any]
+
+if TYPE_CHECKING:  # generic in the stubs only
+    Handler = grpc.RpcMethodHandler[Any, Any]
+    ServerInterceptor = grpc.ServerInterceptor[Any, Any]
+else:
+    Handler = grpc.RpcMethodHandler
+    ServerInterceptor = grpc.ServerInterceptor
+
+
+class CallInterceptor(ServerInterceptor):
+    """Wraps every handler of the server's services, unary and streaming alike. Thread-safe.
+
+    - A call that comes before the server is warm or while it drains: UNAVAILABLE, NOT_READY.
+    - A call that finds the pool full: RESOURCE_EXHAUSTED, OVERLOADED, with RetryInfo.
+    - `PatchsearchError` and a failed downstream call: their status with one ErrorInfo.
+    - Any other exception: INTERNAL under the request id; the trace is in the log.
+    - `context.time_remaining()` is always finite (`service_runtime.deadlines`).
+
+    Health checks and refusals run on `side_pool`, so they are answered when all workers are busy.
+    """
+
+    def __init__(
+        self,
+        gate: Gate,
+        pool: WorkerPool,
+        side_pool: ThreadPoolExecutor,
+        metrics: CallMetrics,
+        default_deadline_s: float,
+    ) -> None:
+        self._gate = gate
+        self._pool = pool
+        self._side_pool = side_pool
+        self._metrics = metrics
+        self._default_deadline_s = default_deadline_s
+        self._log = logger("calls")
+
+    def intercept_service(
+        self,
+        continuation: Callable[[grpc.HandlerCallDetails], Handler | None],
+        handler_call_details: grpc.HandlerCallDetails,
+    ) -> Handler | None:
+        handler = continuation(handler_call_details)
+        method = handler_call_details.method
+        if handler is None:
+            return None
+        if method == _HEALTH_CHECK:
+            return _remade(handler, self._aside(_behavior(handler)))
+        if method.startswith("/grpc."):
+            return handler
+        if self._pool.full:
+            return _remade(handler, self._aside(self._around(handler, method, _refuse)))
+        return _remade(handler, self._around(handler, method, _behavior(handler)))
+
+    def _aside(self, behavior: Behavior) -> Behavior:
+        def answer(request: Any, context: grpc.ServicerContext) -> Any:
+            return behavior(request, context)
+
+        # grpc's own way to send one method to another pool; grpc_health uses it too.
+        answer.experimental_thread_pool = self._side_pool  # type: ignore[attr-defined]
+        return answer
+
+    def _around(self, handler: Handler, method: str, behavior: Behavior) -> Behavior:
+        streaming = bool(handler.request_streaming or handler.response_streaming)
+
+        def unary(request: Any, context: grpc.ServicerContext) -> Any:
+            with self._served(method, context, streaming) as served:
+                return behavior(request, served)
+
+        def stream(request: Any, context: grpc.ServicerContext) -> Iterator[Any]:
+            with self._served(method, context, streaming) as served:
+                yield from behavior(request, served)
+
+        return stream if handler.response_streaming else unary
+
+    @contextmanager
+    def _served(
+        self, method: str, context: grpc.ServicerContext, streaming: bool
+    ) -> Iterator[grpc.ServicerContext]:
+        started = time.perf_counter()
+        rid = request_id.adopt(context.invocation_metadata())
+        context.set_trailing_metadata(((request_id.HEADER, rid),))
+        peer = context.peer()  # empty once the call is over
+        self._metrics.started(method)
+        error: PatchsearchError | None = None
+        try:
+            self._gate.enter()
+            try:
+                yield bounded(context, self._default_deadline_s, streaming=streaming)
+            finally:
+                self._gate.leave()
+        except PatchsearchError as raised:
+            error = raised
+            _abort(context, raised, rid)
+        except Exception as raised:
+            if _is_grpcs_own(raised, context):
+                raise
+            error = self._translated(raised, method, context, rid)
+            _abort(context, error, rid)
+        finally:
+            self._account(method, context, peer, error, time.perf_counter() - started)
+
+    def _translated(
+        self, raised: Exception, method: str, context: grpc.ServicerContext, rid: str
+    ) -> PatchsearchError:
+        if isinstance(raised, grpc.RpcError):
+            return error_from_rpc(raised)
+        if isinstance(raised, NotImplementedError) and _code_name(context) == "UNIMPLEMENTED":
+            # The generated base class speaks: the servicer does not define this method.
+            return Unimplemented("NOT_OFFERED", f"this server does not offer {method}")
+        self._log.error("call failed on a defect", method=method, exc_info=raised)
+        return InternalError(
+            "INTERNAL",
+            f"the server failed on this call ({type(raised).__name__}); its log tells more under "
+            f"request id {rid}",
+        )
+
+    def _account(
+        self,
+        method: str,
+        context: grpc.ServicerContext,
+        peer: str,
+        error: PatchsearchError | None,
+        seconds: float,
+    ) -> None:
+        if error is not None:
+            code = error.code
+        elif not context.is_active():
+            left = context.time_remaining()
+            code = "DEADLINE_EXCEEDED" if left is not None and left <= 0 else "CANCELLED"
+        else:
+            code = _code_name(context)
+        self._metrics.finished(method, code, seconds)
+        fields: dict[str, Any] = {
+            "method": method,
+            "code": code,
+            "ms": round(seconds * 1000, 1),
+            "peer": peer,
+        }
+        if error is None:
+            self._log.info("call", **fields)
+        else:
+            self._log.info("call", **fields, reason=error.reason, message=error.message)
+
+
+def _refuse(request: Any, context: grpc.ServicerContext) -> NoReturn:
+    raise ResourceExhausted(
+        "OVERLOADED",
+        "more calls wait for this server than it accepts; come back later, or send fewer at a time",
+        retry_after_s=_RETRY_AFTER_S,
+    )
+
+
+def _abort(context: grpc.ServicerContext, error: PatchsearchError, rid: str) -> NoReturn:
+    status = status_proto(_with_request_id(error, rid))
+    context.set_trailing_metadata(
+        ((request_id.HEADER, rid), (DETAILS_KEY, status.SerializeToString()))
+    )
+    context.abort(grpc.StatusCode[error.code], status.message)
+
+
+def _with_request_id(error: PatchsearchError, rid: str) -> PatchsearchError:
+    error.metadata.setdefault("request_id", rid)
+    return error
+
+
+def _is_grpcs_own(raised: Exception, context: grpc.ServicerContext) -> bool:
+    """Whether `raised` only unwinds a call whose end grpc has settled: an abort, a cancellation."""
+    if isinstance(raised, grpc.RpcError) and not isinstance(raised, grpc.Call):
+        return True
+    # context.abort raises a bare Exception after it has set the code.
+    return type(raised) is Exception and not raised.args and _code_name(context) != "OK"
+
+
+def _code_name(context: grpc.ServicerContext) -> str:
+    code = context.code()  # type: ignore[attr-defined]  # the stubs lack it
+    return code.name if isinstance(code, grpc.StatusCode) else "OK"
+
+
+def _behavior(handler: Handler) -> Behavior:
+    found = (
+        handler.unary_unary or handler.unary_stream or handler.stream_unary or handler.stream_stream
+    )
+    if found is None:
+        raise TypeError("the handler implements no call type")
+    return found
+
+
+def _remade(handler: Handler, behavior: Behavior) -> Handler:
+    make = {
+        (False, False): grpc.unary_unary_rpc_method_handler,
+        (False, True): grpc.unary_stream_rpc_method_handler,
+        (True, False): grpc.stream_unary_rpc_method_handler,
+        (True, True): grpc.stream_stream_rpc_method_handler,
+    }[bool(handler.request_streaming), bool(handler.response_streaming)]
+    return make(
+        behavior,
+        request_deserializer=handler.request_deserializer,
+        response_serializer=handler.response_serializer,
+    )

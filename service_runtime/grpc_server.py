@@ -1,0 +1,201 @@
+"""The server that all three services run in: one port, health, reflection, metrics, clean stop."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Any, Self
+
+import grpc
+from grpc_health.v1 import health, health_pb2, health_pb2_grpc
+from grpc_reflection.v1alpha import reflection
+from prometheus_client import CollectorRegistry
+
+from patchsearch.ports import is_loopback, join_address, reachable_host, refuse_taken
+from service_runtime.admission import Gate, Phase, WorkerPool
+from service_runtime.calls import CallInterceptor
+from service_runtime.logs import logger
+from service_runtime.metrics import CallMetrics, MetricsServer
+from service_runtime.settings import ServiceSettings, flag_and_variable
+
+# What grpc needs to put the last answers on the wire once every handler has returned.
+_FLUSH_S = 1.0
+
+
+@dataclass(frozen=True)
+class Service:
+    """A servicer and how generated code adds it to a server.
+
+    `name` is the full one ("patchsearch.shard.v1.ShardService"), for health and reflection.
+    """
+
+    name: str
+    servicer: object
+    add_to_server: Callable[[Any, grpc.Server], None]
+
+
+class ServiceServer:
+    """Serves `services` on one port; also what tests use. Its methods are thread-safe.
+
+    As a context manager it is started on entry and stopped on exit. `readiness` is called once, by
+    `start`, when the port is open: health says NOT_SERVING and calls get NOT_READY until it has
+    returned. `registry` takes the server's metrics, and the service's own; a fresh one by default.
+    """
+
+    def __init__(
+        self,
+        settings: ServiceSettings,
+        services: Sequence[Service],
+        *,
+        readiness: Callable[[], None] | None = None,
+        registry: CollectorRegistry | None = None,
+    ) -> None:
+        self._settings = settings
+        self._services = tuple(services)
+        self._readiness = readiness
+        self._registry = registry if registry is not None else CollectorRegistry()
+        self._gate = Gate()
+        self._log = logger("server")
+        self._stopping = threading.Lock()
+        self._health = health.HealthServicer()
+        self._pool = WorkerPool(settings.workers, settings.max_waiting)
+        self._side_pool = ThreadPoolExecutor(2, thread_name_prefix="health")
+        self._metrics: MetricsServer | None = None
+        self._server: grpc.Server | None = None
+        self._port = 0
+
+    @property
+    def port(self) -> int:
+        """The port that is open; what the settings ask for until `start`."""
+        return self._port or self._settings.port
+
+    @property
+    def metrics_port(self) -> int | None:
+        """The port on which metrics are served; None when they are not."""
+        return None if self._metrics is None else self._metrics.port
+
+    @property
+    def address(self) -> str:
+        """Where programs on this machine reach the server: "127.0.0.1:7101"."""
+        return join_address(reachable_host(self._settings.host), self.port)
+
+    def start(self, *, serving: bool = True) -> None:
+        """Opens the port, waits for `readiness`, and serves; not yet where `serving` is False.
+
+        Raises FailedPrecondition: PORT_TAKEN (port, flag and variable are in the message),
+        PORT_UNUSABLE, HOST_UNKNOWN. What `readiness` raises passes through, the server stopped.
+        """
+        settings = self._settings
+        refuse_taken(settings.host, settings.port, flag_and_variable(settings, "port"))
+        self.set_serving(False)
+        if settings.metrics_port is not None:
+            self._metrics = MetricsServer(
+                self._registry,
+                settings.host,
+                settings.metrics_port,
+                flag_and_variable(settings, "metrics_port"),
+            )
+        self._server = self._make_server()
+        self._port = self._server.add_insecure_port(join_address(settings.host, settings.port))
+        self._server.start()
+        if not is_loopback(settings.host):
+            self._log.warning(
+                "listening beyond this machine without TLS: whoever reaches the port can use it",
+                address=join_address(settings.host, self._port),
+            )
+        try:
+            if self._readiness is not None:
+                self._readiness()
+        except BaseException:
+            self.stop(0)
+            raise
+        if serving:
+            self.set_serving(True)
+
+    def set_serving(self, serving: bool) -> None:
+        """Lets calls in, or turns new ones away (NOT_READY); health checks and watchers follow.
+
+        A server that is stopping stays as it is.
+        """
+        if self._gate.phase is Phase.DRAINING:
+            return
+        self._gate.move_to(Phase.SERVING if serving else Phase.STARTING)
+        status = health_pb2.HealthCheckResponse.ServingStatus.Value(
+            "SERVING" if serving else "NOT_SERVING"
+        )
+        for name in ("", *(service.name for service in self._services)):
+            self._health.set(name, status)
+
+    def stop(self, grace_s: float | None = None) -> bool:
+        """Turns new calls away, lets running ones finish for `grace_s` seconds, closes the port.
+
+        `drain_s` of the settings where `grace_s` is None. Calls still running then are cancelled:
+        their callers get UNAVAILABLE, and False is returned, because their threads may run on. May
+        be called while another thread's `stop` waits, to cut that one short; after that it does
+        nothing.
+        """
+        grace = self._settings.drain_s if grace_s is None else grace_s
+        self._health.enter_graceful_shutdown()
+        self._gate.move_to(Phase.DRAINING)
+        until = time.monotonic() + grace
+        finished = self._gate.wait_idle(grace)
+        with self._stopping:
+            server, self._server = self._server, None
+            metrics, self._metrics = self._metrics, None
+        if server is not None:
+            left = max(0.0, until - time.monotonic())
+            server.stop(min(_FLUSH_S, left) if finished else None).wait()
+            finished = finished or self._gate.wait_idle(_FLUSH_S)
+            self._pool.shutdown(wait=finished)
+            self._side_pool.shutdown(wait=finished)
+        if metrics is not None:
+            metrics.stop()
+        return finished
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.stop()
+
+    def _make_server(self) -> grpc.Server:
+        limit = self._settings.max_message_mb * 1024 * 1024
+        server = grpc.server(
+            self._pool,
+            interceptors=[
+                CallInterceptor(
+                    self._gate,
+                    self._pool,
+                    self._side_pool,
+                    CallMetrics(self._registry),
+                    self._settings.default_deadline_s,
+                )
+            ],
+            options=[
+                # Two servers on one port would each get some of the calls: refuse instead.
+                ("grpc.so_reuseport", 0),
+                ("grpc.max_receive_message_length", limit),
+                ("grpc.max_send_message_length", limit),
+                # Let clients ping as often as service_runtime.clients does.
+                ("grpc.keepalive_permit_without_calls", 1),
+                ("grpc.http2.min_recv_ping_interval_without_data_ms", 10_000),
+            ],
+        )
+        for service in self._services:
+            service.add_to_server(service.servicer, server)
+        health_pb2_grpc.add_HealthServicer_to_server(self._health, server)
+        names = [service.name for service in self._services]
+        reflection.enable_server_reflection(
+            [*names, health.SERVICE_NAME, reflection.SERVICE_NAME], server
+        )
+        return server

@@ -1,0 +1,8 @@
+"""The door to this package for a service: describe the servicers, then `run` them."""
+
+from __future__ import annotations
+
+from service_runtime.grpc_server import Service, ServiceServer
+from service_runtime.program import run, run_main
+
+__all__ = ["Service", "ServiceServer", "run", "run_main"]
