@@ -1,0 +1,92 @@
+"""Fit the calibration of a saliency model: `python -m patch_selection.calibrate IMAGES...`."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from patch_selection.saliency import (
+    Calibration,
+    RgbImage,
+    SpectralResidual,
+    fit_calibration,
+    spectral_residual,
+    write_calibration,
+)
+from patch_selection.selection import select_patches
+from patch_selection.selectors import HIERARCHICAL_FILTERED, SELECTORS
+from patch_selection.spread import spread_windows
+from patch_selection.windows import grid_windows
+from patchsearch.errors import InvalidArgument, PatchsearchError
+
+DEFAULT_EXPONENT = 3.0
+PATCHES_A_PHOTO = 5
+
+
+def calibrate(photos: Sequence[RgbImage], exponent: float = DEFAULT_EXPONENT) -> Calibration:
+    """The calibration of the spectral residual fitted to whole photos and to parts of them.
+
+    A model sees both: the photo at the first level, and its patches at the second. Each
+    photo adds its own map and those of `PATCHES_A_PHOTO` first-level windows spread over it.
+    """
+    return fit_calibration(_raw_maps(photos), exponent)
+
+
+def _raw_maps(photos: Sequence[RgbImage]) -> Iterator[npt.NDArray[np.float32]]:
+    for photo in photos:
+        height, width = photo.shape[:2]
+        windows = grid_windows(width, height, HIERARCHICAL_FILTERED.grids(0, width, height))
+        yield spectral_residual(photo)
+        for x, y, side in windows[spread_windows(windows, PATCHES_A_PHOTO)].tolist():
+            yield spectral_residual(photo[y : y + side, x : x + side])
+
+
+def _read(path: Path) -> RgbImage:
+    pixels = cv2.imread(str(path), cv2.IMREAD_COLOR_RGB)
+    if pixels is None:
+        raise InvalidArgument(
+            "IMAGE_UNDECODABLE", f"{path} cannot be read as an image; leave it out"
+        )
+    return np.asarray(pixels, dtype=np.uint8)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Fit, write the table, and print how many patches each selector takes with it."""
+    parser = argparse.ArgumentParser("python -m patch_selection.calibrate", description=__doc__)
+    parser.add_argument("images", nargs="+", type=Path, help="driving photos, some dozens")
+    parser.add_argument(
+        "--exponent",
+        type=float,
+        default=DEFAULT_EXPONENT,
+        help="larger: fewer windows reach a threshold (default: %(default)s)",
+    )
+    parser.add_argument("--output", type=Path, help="where to write the table (JSON)")
+    options = parser.parse_args(arguments)
+    try:
+        photos = [_read(path) for path in options.images]
+        calibration = calibrate(photos, options.exponent)
+    except PatchsearchError as error:
+        print(error, file=sys.stderr)
+        return 2
+    if options.output is not None:
+        notes: dict[str, str | float] = {
+            "model": "spectral-residual",
+            "fitted_on_photos": len(photos),
+            "exponent": options.exponent,
+        }
+        write_calibration(options.output, calibration, notes)
+    saliency = SpectralResidual(calibration)
+    for selector in SELECTORS.values():
+        counts = [len(select_patches(photo, saliency, selector).patches) for photo in photos]
+        print(f"{selector.name:24}{np.mean(counts):6.1f} patches a photo")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
