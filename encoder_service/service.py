@@ -1,0 +1,93 @@
+"""Puts the encoder together: model, queue, pools, servicer."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+import numpy as np
+
+from encoder_service.batcher import Batcher
+from encoder_service.batching import Lane
+from encoder_service.call import Call
+from encoder_service.crops import CropEncoder
+from encoder_service.decoding import ImageLimits
+from encoder_service.limits import EncoderLimits
+from encoder_service.model import Model
+from encoder_service.photos import PhotoEncoder
+from encoder_service.servicer import EncoderServicer, SelectionCard
+from encoder_service.settings import EncoderSettings
+from encoder_service.texts import TextEncoder
+from patch_selection import SELECTORS, Saliency, Selector
+from patchsearch.encoder.v1.encoder_service_pb2_grpc import add_EncoderServiceServicer_to_server
+from service_runtime.server import Service
+
+SERVICE_NAME = "patchsearch.encoder.v1.EncoderService"
+
+_MAX_CALL_ITEMS = 1024
+_WARM_UP_S = 600.0
+
+
+@dataclass(frozen=True, slots=True)
+class EncoderService:
+    """Ready to be registered. `warm_up` runs the model once; `close` ends the threads."""
+
+    service: Service
+    warm_up: Callable[[], None]
+    close: Callable[[], None]
+
+
+def make_service(
+    settings: EncoderSettings,
+    model: Model,
+    saliency: Saliency,
+    selector: Selector,
+    *,
+    max_batch: int,
+) -> EncoderService:
+    """The encoder over an opened model. Threads start now and end with `close`."""
+    limits = EncoderLimits(
+        ImageLimits(max_pixels=int(settings.max_image_mpx * 1_000_000)),
+        max_call_items=min(_MAX_CALL_ITEMS, settings.queue_limit),
+        max_photos=settings.max_photos or max(1, settings.workers // 2),
+    )
+    batcher = Batcher(model, max_batch=max_batch, queue_limit=settings.queue_limit)
+    batcher.start()
+    threads = settings.preprocess_threads or processors()
+    # Two pools, so that a query is not decoded behind a row of large photos.
+    queries = ThreadPoolExecutor(threads, thread_name_prefix="query")
+    photos = ThreadPoolExecutor(threads, thread_name_prefix="photo")
+    servicer = EncoderServicer(
+        model.card,
+        limits,
+        SelectionCard(selector.name, saliency.name, tuple(SELECTORS)),
+        TextEncoder(model, batcher, limits),
+        CropEncoder(model, batcher, queries, limits),
+        PhotoEncoder(
+            model, batcher, photos, limits, saliency, selector, chunk=limits.max_call_items
+        ),
+    )
+
+    def warm_up() -> None:
+        call = Call.lasting(_WARM_UP_S)
+        side = model.card.preprocessing.side
+        crops = np.zeros((max_batch, side, side, 3), dtype=np.uint8)
+        call.wait(batcher.submit(crops[: settings.queue_limit], Lane.CROP, call))
+        call.wait(batcher.submit(model.tokenize(["a photo"]).ids, Lane.TEXT, call))
+
+    def close() -> None:
+        for pool in (queries, photos):
+            pool.shutdown(wait=True, cancel_futures=True)
+        batcher.close()
+
+    service = Service(SERVICE_NAME, servicer, add_EncoderServiceServicer_to_server)
+    return EncoderService(service, warm_up, close)
+
+
+def processors() -> int:
+    """Processors that this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
