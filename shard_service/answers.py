@@ -1,0 +1,80 @@
+"""What a partition answers, and how answers of partitions become one."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from shard_service.images import Image
+from shard_service.patch_store import PatchStore
+from shard_service.ranking import BoxTuple
+from shard_service.segment_search import Ranking
+from shard_service.segment_set import Snapshot
+from shard_service.store_meta import Identity
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class PartitionHit:
+    """A patch that was found, with its image; `suppressed` are (box, score), best first."""
+
+    image: Image
+    box: BoxTuple
+    level: int
+    score: float
+    suppressed: tuple[tuple[BoxTuple, float], ...]
+
+    @property
+    def order(self) -> tuple[float, bytes, BoxTuple]:
+        """Sorts hits: best score first, then image_id by bytes, then box."""
+        return -self.score, self.image.image_id, self.box
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class PartitionAnswer:
+    """At most k hits in order; the patches they were chosen from; how many were scored."""
+
+    hits: tuple[PartitionHit, ...]
+    patches: int
+    candidates_read: int
+
+
+@dataclass(frozen=True, slots=True)
+class PartitionState:
+    """A partition's state.
+
+    `profile` is "exact" while nothing is sealed, `activity` is empty when idle.
+    """
+
+    identity: Identity
+    images: int
+    patches: int
+    growing_patches: int
+    sealed_segments: int
+    profile: str
+    activity: str
+
+
+def resolved_hits(
+    snapshot: Snapshot, ranking: Ranking, store: PatchStore
+) -> tuple[PartitionHit, ...]:
+    """The rows of `ranking` with their images, less those replaced since `snapshot`."""
+    tables = [segment.table for segment in snapshot.segments]
+    keys = [tables[row.segment].image_ids[row.image] for row in ranking.rows]
+    distinct = list(dict.fromkeys(keys))
+    stored = dict(zip(distinct, store.read_images(distinct), strict=True))
+    hits = []
+    for key, row in zip(keys, ranking.rows, strict=True):
+        image = stored[key]
+        # An image that was written anew has new sequences.
+        if (
+            image is not None
+            and image.first_sequence == tables[row.segment].first_sequences[row.image]
+        ):
+            hits.append(PartitionHit(image.image, row.box, row.level, row.score, row.suppressed))
+    return tuple(hits)
+
+
+def merged_hits(answers: Iterable[PartitionAnswer], k: int) -> list[PartitionHit]:
+    """The best `k` hits of several partitions; exact, because an image is in one of them alone."""
+    hits = [hit for answer in answers for hit in answer.hits]
+    return sorted(hits, key=lambda hit: hit.order)[:k]

@@ -1,0 +1,156 @@
+"""Messages of patchsearch.shard.v1 <-> the dataclasses inside; pure functions."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from patchsearch.errors import InvalidArgument
+from patchsearch.shard.v1 import shard_service_pb2 as pb
+from patchsearch.v1 import search_service_pb2, types_pb2
+from patchsearch.wire.vectors import matrix_from_proto, matrix_to_proto, vector_from_proto
+from shard_service import validation
+from shard_service.answers import PartitionHit, PartitionState
+from shard_service.images import Image, PatchRows, StoredImage
+from shard_service.ranking import BoxTuple
+from shard_service.segment_search import PartitionQuery
+
+
+def write_from_proto(message: pb.StoredImage) -> tuple[Image, PatchRows]:
+    """An image to be written. Raises InvalidArgument for what is malformed."""
+    image = Image(
+        image_id=validation.image_key(message.image_id),
+        version=message.version,
+        uri=message.uri,
+        width=message.width,
+        height=message.height,
+        metadata=message.metadata.SerializeToString(deterministic=True),
+        digest=message.digest,
+        selection=message.selection,
+    )
+    vectors = matrix_from_proto(message.vectors)
+    count = len(message.patches)
+    if len(vectors) != count:
+        raise InvalidArgument(
+            "PATCHES_INVALID",
+            f"image {message.image_id!r} has {count} patches and {len(vectors)} vectors; "
+            "send one vector for each patch",
+        )
+    levels = np.array([patch.level for patch in message.patches], np.int64)
+    if count and levels.max() > validation.MAX_LEVEL:
+        raise InvalidArgument(
+            "PATCHES_INVALID",
+            f"image {message.image_id!r} has a patch of level {levels.max()}; "
+            f"the limit is {validation.MAX_LEVEL}",
+        )
+    boxes = [(p.box.x, p.box.y, p.box.w, p.box.h) for p in message.patches]
+    return image, PatchRows(
+        boxes=np.array(boxes, np.int32).reshape(count, 4),
+        levels=levels.astype(np.uint16),
+        scores=np.array([patch.selection_score for patch in message.patches], np.float32),
+        vectors=vectors,
+    )
+
+
+def query_from_proto(message: pb.SearchPartitionsRequest) -> PartitionQuery:
+    """The query of a request.
+
+    Raises InvalidArgument K_OUT_OF_RANGE, VECTOR_INVALID, OVERSAMPLE_OUT_OF_RANGE or
+    SCORE_THRESHOLD_INVALID.
+    """
+    validation.check_k(message.k)
+    oversample = message.oversample if message.HasField("oversample") else None
+    if oversample is not None and not 1 <= oversample <= validation.MAX_OVERSAMPLE:
+        raise InvalidArgument(
+            "OVERSAMPLE_OUT_OF_RANGE",
+            f"oversample is {oversample:g}; give 1 to {validation.MAX_OVERSAMPLE}",
+        )
+    threshold = message.score_threshold if message.HasField("score_threshold") else None
+    if threshold is not None and math.isnan(threshold):
+        raise InvalidArgument(
+            "SCORE_THRESHOLD_INVALID", "score_threshold is NaN; give a cosine, -1 to 1"
+        )
+    return PartitionQuery(
+        vector=vector_from_proto(message.vector),
+        k=message.k,
+        score_threshold=threshold,
+        exact=message.exact,
+        oversample=oversample,
+        keep_overlapping=message.keep_overlapping,
+    )
+
+
+def hit_to_proto(hit: PartitionHit) -> search_service_pb2.Hit:
+    """The message of a hit."""
+    image = hit.image
+    message = search_service_pb2.Hit(
+        image_id=image.image_id.decode("utf-8"),
+        box=_box(hit.box),
+        level=hit.level,
+        score=hit.score,
+        score_kind=types_pb2.SCORE_KIND_EXACT,
+        uri=image.uri,
+        image_width=image.width,
+        image_height=image.height,
+        suppressed=[
+            search_service_pb2.SuppressedPatch(box=_box(box), score=score)
+            for box, score in hit.suppressed
+        ],
+    )
+    if image.metadata:
+        message.metadata.ParseFromString(image.metadata)
+    return message
+
+
+def image_to_proto(
+    stored: StoredImage, fingerprint: str, *, include_vectors: bool = False
+) -> pb.StoredImage:
+    """The message of a stored image, with patches where `stored` has them."""
+    image = stored.image
+    message = pb.StoredImage(
+        image_id=image.image_id.decode("utf-8"),
+        version=image.version,
+        uri=image.uri,
+        width=image.width,
+        height=image.height,
+        digest=image.digest,
+        selection=image.selection,
+    )
+    if image.metadata:
+        message.metadata.ParseFromString(image.metadata)
+    patches = stored.patches
+    if patches is not None:
+        for (x, y, w, h), level, score in zip(
+            patches.boxes.tolist(), patches.levels.tolist(), patches.scores.tolist(), strict=True
+        ):
+            message.patches.add(
+                box=types_pb2.Box(x=x, y=y, w=w, h=h), level=level, selection_score=score
+            )
+        if include_vectors:
+            message.vectors.CopyFrom(matrix_to_proto(patches.vectors, fingerprint, "float16"))
+    return message
+
+
+def state_to_proto(state: PartitionState) -> pb.PartitionDescription:
+    """The message of a partition's state."""
+    identity = state.identity
+    return pb.PartitionDescription(
+        partition_id=identity.partition_id,
+        hash_start=identity.hash_start,
+        hash_end=identity.hash_end,
+        fingerprint=identity.fingerprint,
+        encoder=identity.encoder,
+        dim=identity.dim,
+        images=state.images,
+        patches=state.patches,
+        growing_patches=state.growing_patches,
+        sealed_segments=state.sealed_segments,
+        profile=state.profile,
+        activity=state.activity,
+    )
+
+
+def _box(box: BoxTuple) -> types_pb2.Box:
+    x, y, w, h = box
+    return types_pb2.Box(x=x, y=y, w=w, h=h)

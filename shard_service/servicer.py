@@ -1,0 +1,186 @@
+"""The gRPC face of a shard: messages in, one call inside, messages out."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from typing import NoReturn
+
+import grpc
+
+from patchsearch.errors import (
+    DeadlineExceeded,
+    InvalidArgument,
+    PatchsearchError,
+    Unimplemented,
+)
+from patchsearch.shard.v1 import shard_service_pb2 as pb
+from patchsearch.shard.v1.shard_service_pb2_grpc import (
+    ShardServiceServicer,
+    add_ShardServiceServicer_to_server,
+)
+from patchsearch.wire.status import status_proto
+from service_runtime.deadlines import remaining_s
+from service_runtime.server import Service
+from shard_service import validation
+from shard_service.answers import PartitionAnswer
+from shard_service.conversion import (
+    hit_to_proto,
+    image_to_proto,
+    query_from_proto,
+    state_to_proto,
+    write_from_proto,
+)
+from shard_service.shard import Shard
+from shard_service.store_meta import Identity
+
+SERVICE_NAME = "patchsearch.shard.v1.ShardService"
+
+
+class ShardServicer(ShardServiceServicer):
+    """Serves a `Shard`; raises the errors of `patchsearch.errors`, which the server turns into
+    statuses. Thread-safe."""
+
+    def __init__(self, shard: Shard) -> None:
+        self._shard = shard
+
+    def CreatePartition(
+        self, request: pb.CreatePartitionRequest, context: grpc.ServicerContext
+    ) -> pb.CreatePartitionResponse:
+        identity = Identity(
+            partition_id=request.partition_id,
+            hash_start=request.hash_start,
+            hash_end=request.hash_end,
+            fingerprint=request.fingerprint,
+            encoder=request.encoder,
+            dim=request.dim,
+        )
+        return pb.CreatePartitionResponse(created=self._shard.create(identity))
+
+    def PutImages(
+        self, request: pb.PutImagesRequest, context: grpc.ServicerContext
+    ) -> pb.PutImagesResponse:
+        partition = self._shard.partition(request.partition_id)
+        validation.check_batch(len(request.images), "images")
+        for message in request.images:
+            if message.patches or message.vectors.fingerprint:
+                partition.check_fingerprint(message.vectors.fingerprint)
+        writes = [write_from_proto(message) for message in request.images]
+        applied = partition.put(writes, partition.identity.fingerprint)
+        return pb.PutImagesResponse(applied=applied)
+
+    def DeleteImages(
+        self, request: pb.DeleteImagesRequest, context: grpc.ServicerContext
+    ) -> pb.DeleteImagesResponse:
+        partition = self._shard.partition(request.partition_id)
+        validation.check_batch(len(request.image_ids), "ids")
+        deleted = partition.delete(request.image_ids, request.version)
+        return pb.DeleteImagesResponse(deleted=deleted)
+
+    def SearchPartitions(
+        self, request: pb.SearchPartitionsRequest, context: grpc.ServicerContext
+    ) -> pb.SearchPartitionsResponse:
+        query = query_from_proto(request)
+        answer = self._shard.search(
+            request.partition_ids, query, request.vector.fingerprint, _checkpoint(context)
+        )
+        return pb.SearchPartitionsResponse(
+            hits=[hit_to_proto(hit) for hit in answer.hits],
+            partitions=[_result(*outcome) for outcome in answer.partitions],
+        )
+
+    def GetImages(
+        self, request: pb.GetImagesRequest, context: grpc.ServicerContext
+    ) -> pb.GetImagesResponse:
+        partition = self._shard.partition(request.partition_id)
+        validation.check_batch(len(request.image_ids), "ids")
+        with_patches = request.include_patches or request.include_vectors
+        images = partition.get_images(request.image_ids, with_patches=with_patches)
+        fingerprint = partition.identity.fingerprint
+        return pb.GetImagesResponse(
+            images=[
+                image_to_proto(image, fingerprint, include_vectors=request.include_vectors)
+                for image in images
+            ]
+        )
+
+    def ListImages(
+        self, request: pb.ListImagesRequest, context: grpc.ServicerContext
+    ) -> pb.ListImagesResponse:
+        partition = self._shard.partition(request.partition_id)
+        if not 1 <= request.page_size <= validation.MAX_BATCH:
+            raise InvalidArgument(
+                "PAGE_SIZE_OUT_OF_RANGE",
+                f"page_size is {request.page_size}; ask for 1 to {validation.MAX_BATCH}",
+            )
+        images = partition.list_images(request.after, request.prefix, request.page_size)
+        fingerprint = partition.identity.fingerprint
+        return pb.ListImagesResponse(
+            images=[
+                pb.ListedImage(
+                    image=image_to_proto(image, fingerprint), patch_count=image.patch_count
+                )
+                for image in images
+            ]
+        )
+
+    def DescribePartitions(
+        self, request: pb.DescribePartitionsRequest, context: grpc.ServicerContext
+    ) -> pb.DescribePartitionsResponse:
+        partitions = self._shard.partitions(request.partition_ids)
+        return pb.DescribePartitionsResponse(
+            partitions=[state_to_proto(partition.describe()) for partition in partitions]
+        )
+
+    def SealPartition(
+        self, request: pb.SealPartitionRequest, context: grpc.ServicerContext
+    ) -> pb.SealPartitionResponse:
+        return pb.SealPartitionResponse(
+            sealed_patches=self._shard.partition(request.partition_id).seal()
+        )
+
+    def CompactPartition(
+        self, request: pb.CompactPartitionRequest, context: grpc.ServicerContext
+    ) -> pb.CompactPartitionResponse:
+        _refuse("compact; nothing is lost: deleted rows are skipped at search")
+
+    def CopyPartition(
+        self, request: pb.CopyPartitionRequest, context: grpc.ServicerContext
+    ) -> Iterator[pb.CopyPartitionResponse]:
+        _refuse("move partitions; copy the data directory of a stopped shard")
+
+    def SplitPartition(
+        self, request: pb.SplitPartitionRequest, context: grpc.ServicerContext
+    ) -> pb.SplitPartitionResponse:
+        _refuse("split partitions; start a new collection with more partitions")
+
+
+def shard_service(shard: Shard) -> Service:
+    """The service to be run by `service_runtime`."""
+    return Service(SERVICE_NAME, ShardServicer(shard), add_ShardServiceServicer_to_server)
+
+
+def _checkpoint(context: grpc.ServicerContext) -> Callable[[], None]:
+    until = time.monotonic() + remaining_s(context)
+
+    def check() -> None:
+        if time.monotonic() > until:
+            raise DeadlineExceeded(
+                "DEADLINE_EXCEEDED", "the search ran out of time; give it a longer deadline"
+            )
+
+    return check
+
+
+def _result(partition_id: str, outcome: PartitionAnswer | PatchsearchError) -> pb.PartitionResult:
+    if isinstance(outcome, PatchsearchError):
+        return pb.PartitionResult(partition_id=partition_id, error=status_proto(outcome))
+    return pb.PartitionResult(
+        partition_id=partition_id,
+        patches=outcome.patches,
+        candidates_read=outcome.candidates_read,
+    )
+
+
+def _refuse(what: str) -> NoReturn:
+    raise Unimplemented("NOT_OFFERED", f"this version does not {what}")

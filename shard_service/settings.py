@@ -1,0 +1,55 @@
+"""The shard's settings: flag = environment variable (PATCHSEARCH_SHARD_...) = field."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field
+from pydantic_settings import SettingsConfigDict
+
+from service_runtime.settings import ServiceSettings
+from shard_service.partition import PartitionOptions
+
+
+class ShardSettings(ServiceSettings):
+    """How a shard runs."""
+
+    model_config = SettingsConfigDict(
+        **{**ServiceSettings.model_config, "env_prefix": "PATCHSEARCH_SHARD_"}
+    )
+
+    port: int = Field(7101, ge=0, le=65535, description="Port to listen on; 0 takes a free one.")
+    data: Path = Field(
+        description="Directory that holds the partitions; made where it is missing. On a local "
+        "disk: LMDB does not work over a network."
+    )
+    name: str = Field("shard-0", min_length=1, description="Name of this shard in the placement.")
+    profile: Literal["exact", "hnsw", "opq64", "graph"] = Field(
+        "graph", description="Index profile of segments that are sealed from now on."
+    )
+    seal_patches: int = Field(
+        50_000, ge=1, description="Patches that a partition searches exactly before it seals them."
+    )
+    min_train_patches: int = Field(
+        10_000,
+        ge=256,
+        description="Patches that the first codebook needs; with fewer a partition stays exact.",
+    )
+    search_threads: int = Field(
+        1, ge=1, le=256, description="Partitions that this shard searches side by side, over all."
+    )
+    build_threads: int = Field(1, ge=1, le=256, description="Threads that build an index.")
+    map_gb: float = Field(
+        1.0, gt=0, le=65536, description="First size of a partition's LMDB map, in GiB; it grows."
+    )
+
+    def partition_options(self) -> PartitionOptions:
+        """The part of the settings that partitions work by."""
+        return PartitionOptions(
+            seal_patches=self.seal_patches,
+            min_train_patches=self.min_train_patches,
+            build_threads=self.build_threads,
+            map_bytes=int(self.map_gb * (1 << 30)) & ~0xFFFF or 1 << 20,
+            profile=self.profile,
+        )

@@ -1,0 +1,84 @@
+"""What a partition is, as its LMDB environment says in the database `meta`.
+
+Keys: format (u32), partition_id, hash_start, hash_end (u64), fingerprint, encoder, dim (u32),
+next_sequence (u64), commits (u64, counts transactions), codebook (id; absent before the first).
+Numbers are little-endian, texts UTF-8.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import lmdb
+
+from patchsearch.errors import FailedPrecondition
+from shard_service.records import FORMAT_VERSION
+
+DATABASES = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """What a partition is; never changes once it is created."""
+
+    partition_id: str
+    hash_start: int
+    hash_end: int
+    fingerprint: str
+    encoder: str
+    dim: int
+
+
+def create_environment(path: Path, identity: Identity, map_bytes: int) -> None:
+    """Makes an empty store at `path`, durably."""
+    path.mkdir(parents=True)
+    env = lmdb.open(str(path), map_size=map_bytes, max_dbs=DATABASES)
+    try:
+        meta = env.open_db(b"meta")
+        env.open_db(b"images")
+        env.open_db(b"patches")
+        with env.begin(write=True, db=meta) as txn:
+            txn.put(b"format", FORMAT_VERSION.to_bytes(4, "little"))
+            txn.put(b"partition_id", identity.partition_id.encode())
+            txn.put(b"hash_start", identity.hash_start.to_bytes(8, "little"))
+            txn.put(b"hash_end", identity.hash_end.to_bytes(8, "little"))
+            txn.put(b"fingerprint", identity.fingerprint.encode())
+            txn.put(b"encoder", identity.encoder.encode())
+            txn.put(b"dim", identity.dim.to_bytes(4, "little"))
+            txn.put(b"next_sequence", bytes(8))
+            txn.put(b"commits", bytes(8))
+    finally:
+        env.close()
+
+
+def read_identity(meta: lmdb.Transaction[bytes]) -> Identity:
+    """The identity, through a transaction on `meta`.
+
+    Raises FailedPrecondition FORMAT_UNKNOWN when another version of the format was written.
+    """
+    version = number(meta, b"format")
+    if version != FORMAT_VERSION:
+        raise FailedPrecondition(
+            "FORMAT_UNKNOWN",
+            f"the partition has format {version}; this version reads {FORMAT_VERSION}: "
+            "start the version that wrote it",
+        )
+    return Identity(
+        partition_id=text(meta, b"partition_id"),
+        hash_start=number(meta, b"hash_start"),
+        hash_end=number(meta, b"hash_end"),
+        fingerprint=text(meta, b"fingerprint"),
+        encoder=text(meta, b"encoder"),
+        dim=number(meta, b"dim"),
+    )
+
+
+def number(meta: lmdb.Transaction[bytes], key: bytes) -> int:
+    """An unsigned number; 0 where absent."""
+    return int.from_bytes(meta.get(key) or b"", "little")
+
+
+def text(meta: lmdb.Transaction[bytes], key: bytes) -> str:
+    """A text; empty where absent."""
+    return (meta.get(key) or b"").decode("utf-8")
