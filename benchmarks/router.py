@@ -1,0 +1,240 @@
+"""What the router adds to a search: a raw vector through router and one shard, against the same
+partition searched in process.
+
+`python -m benchmarks.router` builds a partition of random clustered vectors, copies it, serves the
+copy with a shard and a router in processes of their own over loopback, and searches both copies in
+turns, so that whatever else the machine does meets both. The encoder is only asked who it is.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import shutil
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from benchmarks.router_processes import DIM, FINGERPRINT, PARTITION, cluster
+from patchsearch.v1 import search_service_pb2
+from patchsearch.v1.search_service_pb2_grpc import SearchServiceStub
+from patchsearch.wire.vectors import vector_to_proto
+from router.placement import HASH_END
+from service_runtime.logs import configure_logging
+from shard_service.images import Image, PatchRows
+from shard_service.partition import Partition
+from shard_service.segment_search import PartitionQuery
+from shard_service.settings import ShardSettings
+from shard_service.shard import Shard
+from shard_service.store_meta import Identity
+
+PATCHES_AN_IMAGE = 25
+WARM_UP = 30
+
+
+@dataclass(frozen=True)
+class Figures:
+    """Milliseconds of one way to search, over all rounds."""
+
+    p50_ms: float
+    p99_ms: float
+
+
+@dataclass(frozen=True)
+class Result:
+    """What was measured, and on what."""
+
+    patches: int
+    k: int
+    searches: int
+    in_process: Figures
+    through_router: Figures
+    added_p50_ms: float
+    """Median over rounds of the difference between the rounds' medians."""
+    ratio_p50: float
+    router_total_p50_ms: float
+    """As the router's own clock tells it."""
+    router_fan_out_p50_ms: float
+
+
+def clustered(count: int, seed: int) -> NDArray[np.float32]:
+    """(count, DIM) float32 unit rows around a few hundred centres, as embeddings lie."""
+    draw = np.random.default_rng(seed)
+    centres = np.random.default_rng(0).standard_normal((256, DIM), dtype=np.float32)
+    rows = centres[draw.integers(0, len(centres), count)]
+    rows = rows + 0.7 * draw.standard_normal((count, DIM), dtype=np.float32)
+    return np.asarray(rows / np.linalg.norm(rows, axis=1, keepdims=True), dtype=np.float32)
+
+
+def build(data: Path, patches: int, profile: str) -> None:
+    """Fills a shard's data directory with one partition; sealed unless the profile is exact."""
+    shard = _open_shard(data, profile)
+    shard.create(Identity(PARTITION, 0, HASH_END, FINGERPRINT, "benchmark", DIM))
+    partition = shard.partition(PARTITION)
+    for start in range(0, patches, 100 * PATCHES_AN_IMAGE):
+        count = min(100, (patches - start + PATCHES_AN_IMAGE - 1) // PATCHES_AN_IMAGE)
+        vectors = clustered(count * PATCHES_AN_IMAGE, start + 1)
+        partition.put(
+            [(_image(start // PATCHES_AN_IMAGE + i), _patches(vectors, i)) for i in range(count)],
+            FINGERPRINT,
+        )
+    if profile != "exact":
+        partition.seal()
+    shard.close()
+
+
+def _open_shard(data: Path, profile: str) -> Shard:
+    settings = ShardSettings.model_validate(
+        {"data": data, "profile": profile, "seal_patches": 10**9, "min_train_patches": 1000}
+    )
+    shard = Shard(data, settings.partition_options())
+    shard.open()
+    return shard
+
+
+def _image(number: int) -> Image:
+    metadata = search_service_pb2.Image().metadata
+    metadata.update({"camera": "front", "frame": number})
+    return Image(
+        image_id=f"drive-7/front/{number:06}.jpg".encode(),
+        version=number + 1,
+        uri=f"file:///archive/drive-7/front/{number:06}.jpg",
+        width=3848,
+        height=2168,
+        metadata=metadata.SerializeToString(deterministic=True),
+        digest=bytes(32),
+        selection="multisize-filtered/spectral-residual",
+    )
+
+
+def _patches(vectors: NDArray[np.float32], image: int) -> PatchRows:
+    own = vectors[image * PATCHES_AN_IMAGE : (image + 1) * PATCHES_AN_IMAGE]
+    places = np.arange(PATCHES_AN_IMAGE)
+    boxes = np.stack(
+        [places % 5 * 500, places // 5 * 400, *np.full((2, PATCHES_AN_IMAGE), 448)], axis=1
+    )
+    return PatchRows(
+        boxes=boxes.astype(np.int32),
+        levels=np.ones(PATCHES_AN_IMAGE, np.uint16),
+        scores=np.full(PATCHES_AN_IMAGE, 0.5, np.float32),
+        vectors=own,
+    )
+
+
+def measure(
+    partition: Partition, stub: SearchServiceStub, patches: int, k: int, rounds: int, searches: int
+) -> Result:
+    """Searches both in turns; `rounds` times `searches` each."""
+    queries = clustered(searches, 10**6)
+    requests = []
+    for query in queries:
+        request = search_service_pb2.SearchRequest(k=k)
+        request.terms.add(vector=vector_to_proto(query, FINGERPRINT))
+        requests.append(request)
+    own_clock: list[tuple[float, float]] = []
+
+    def in_process(index: int) -> None:
+        partition.search(PartitionQuery(vector=queries[index], k=k), FINGERPRINT)
+
+    def through_router(index: int) -> None:
+        answer = stub.Search(requests[index], timeout=30)
+        own_clock.append((answer.timings.total_ms, answer.timings.fan_out_ms))
+
+    for index in range(min(WARM_UP, searches)):
+        in_process(index)
+        through_router(index)
+    own_clock.clear()
+    direct = [_timed(in_process, searches)]
+    routed = [_timed(through_router, searches)]
+    for _ in range(rounds - 1):
+        direct.append(_timed(in_process, searches))
+        routed.append(_timed(through_router, searches))
+    differences = [
+        np.median(there) - np.median(here) for here, there in zip(direct, routed, strict=True)
+    ]
+    here, there = _figures(direct), _figures(routed)
+    clock = np.array(own_clock)
+    return Result(
+        patches=patches,
+        k=k,
+        searches=rounds * searches,
+        in_process=here,
+        through_router=there,
+        added_p50_ms=float(np.median(differences)),
+        ratio_p50=there.p50_ms / here.p50_ms,
+        router_total_p50_ms=float(np.median(clock[:, 0])),
+        router_fan_out_p50_ms=float(np.median(clock[:, 1])),
+    )
+
+
+def _timed(search: Callable[[int], None], count: int) -> NDArray[np.float64]:
+    took = np.empty(count)
+    for index in range(count):
+        began = time.perf_counter()
+        search(index)
+        took[index] = (time.perf_counter() - began) * 1e3
+    return took
+
+
+def _figures(rounds: Sequence[NDArray[np.float64]]) -> Figures:
+    every = np.concatenate(rounds)
+    return Figures(float(np.percentile(every, 50)), float(np.percentile(every, 99)))
+
+
+def table(result: Result) -> str:
+    """The result for people."""
+    rows = [("in process", result.in_process), ("router + shard", result.through_router)]
+    lines = [
+        f"{result.patches} patches of {DIM} numbers, k {result.k}, {result.searches} searches each",
+        f"{'':<16}{'p50 ms':>10}{'p99 ms':>10}",
+        *(f"{name:<16}{f.p50_ms:>10.2f}{f.p99_ms:>10.2f}" for name, f in rows),
+        f"added at p50: {result.added_p50_ms:.2f} ms (ratio {result.ratio_p50:.2f})",
+        f"router's own clock at p50: {result.router_total_p50_ms:.2f} ms, "
+        f"of which at the shard {result.router_fan_out_p50_ms:.2f} ms",
+    ]
+    return "\n".join(lines)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Measures and prints."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.router", description=__doc__)
+    parser.add_argument("--patches", type=int, default=20_000, help="patches in the partition")
+    parser.add_argument("--profile", default="graph", help="index profile, or exact")
+    parser.add_argument("--k", type=int, default=16, help="hits of a search")
+    parser.add_argument("--rounds", type=int, default=5, help="turns that the two ways take")
+    parser.add_argument("--searches", type=int, default=200, help="searches of a turn")
+    parser.add_argument("--json", type=Path, help="write the result there too")
+    options = parser.parse_args(argv)
+    configure_logging("warning", "console")
+    with tempfile.TemporaryDirectory(prefix="patchsearch-router-") as name:
+        directory = Path(name)
+        build(directory / "here", options.patches, options.profile)
+        shutil.copytree(directory / "here", directory / "there")
+        (directory / "there" / "LOCK").unlink(missing_ok=True)
+        shard = _open_shard(directory / "here", options.profile)
+        try:
+            with cluster(directory, directory / "there") as stub:
+                result = measure(
+                    shard.partition(PARTITION),
+                    stub,
+                    options.patches,
+                    options.k,
+                    options.rounds,
+                    options.searches,
+                )
+        finally:
+            shard.close()
+    print(table(result))
+    if options.json is not None:
+        options.json.write_text(json.dumps(asdict(result), indent=2) + "\n")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

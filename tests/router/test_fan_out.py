@@ -1,0 +1,188 @@
+"""What the router makes of shards that answer, fail, hang or are gone."""
+
+from __future__ import annotations
+
+import threading
+import time
+
+import grpc
+import pytest
+
+from patchsearch.errors import FailedPrecondition, InternalError, Unavailable
+from patchsearch.v1.search_service_pb2 import BatchSearchRequest, Hit, SearchRequest, SearchResponse
+from patchsearch.wire.vectors import vector_to_proto
+from tests.contract.cluster import refused
+from tests.contract.fake_encoder import FINGERPRINT, vector_of
+from tests.router.conftest import Stage
+from tests.router.fake_shard import FakeShard
+
+
+def hit(image_id: str, score: float) -> Hit:
+    return Hit(image_id=image_id, score=score, box={"x": 0, "y": 0, "w": 9, "h": 9})
+
+
+def request(**fields: object) -> SearchRequest:
+    search = SearchRequest(**fields)  # type: ignore[arg-type]
+    search.terms.add(vector=vector_to_proto(vector_of(1), FINGERPRINT))
+    return search
+
+
+def ids(response: SearchResponse) -> list[str]:
+    return [h.image_id for h in response.hits]
+
+
+def test_every_shard_is_asked_once_for_its_own_partitions_and_the_hits_are_merged(
+    stage: Stage,
+) -> None:
+    shards = [
+        FakeShard([hit("a", 0.9), hit("c", 0.5)], patches=5),
+        FakeShard([hit("b", 0.7), hit("d", 0.25)], patches=7),
+    ]
+    router = stage.router(shards, partitions=4)
+    response = router.stub.Search(request(k=3), timeout=10)
+    assert ids(response) == ["a", "b", "c"]
+    assert [list(s.searches[0].partition_ids) for s in shards] == [["p0", "p2"], ["p1", "p3"]]
+    assert [len(s.searches) for s in shards] == [1, 1]
+    coverage = response.coverage
+    assert (coverage.partitions_total, coverage.partitions_answered) == (4, 4)
+    assert (coverage.patches_covered, coverage.patches_total) == (24, 24)
+    assert not coverage.degraded
+    assert (response.epoch, response.fingerprint) == (1, FINGERPRINT)
+    timings = response.timings
+    assert 0 < timings.fan_out_ms <= timings.total_ms
+    assert not response.warnings
+
+
+def test_the_numbers_of_a_search_reach_the_shards(stage: Stage) -> None:
+    shard = FakeShard()
+    router = stage.router([shard], default_k=5)
+    router.stub.Search(request(), timeout=10)
+    router.stub.Search(
+        request(k=9, score_threshold=0.25, exact=True, oversample=2.5, keep_overlapping=True),
+        timeout=10,
+    )
+    plain, full = shard.searches
+    assert plain.k == 5
+    assert not plain.HasField("score_threshold")
+    assert not plain.HasField("oversample")
+    assert (full.k, full.score_threshold, full.oversample) == (9, 0.25, 2.5)
+    assert full.exact
+    assert full.keep_overlapping
+
+
+def test_a_hanging_shard_does_not_hold_the_answer_beyond_the_deadline(stage: Stage) -> None:
+    good, hanging = FakeShard([hit("a", 0.9)], patches=3), FakeShard([hit("b", 0.8)], patches=4)
+    router = stage.router([good, hanging], merge_reserve_ms=200)
+    router.stub.Search(request(), timeout=10)
+    hanging.go_on.clear()
+    began = time.monotonic()
+    response = router.stub.Search(request(), timeout=1.0)
+    # Answered 200 ms before the caller would give up; the rest is for busy machines.
+    assert time.monotonic() - began < 2.0
+    assert ids(response) == ["a"]
+    coverage = response.coverage
+    assert coverage.degraded
+    assert (coverage.partitions_answered, coverage.partitions_timed_out) == (1, 1)
+    assert (coverage.patches_covered, coverage.patches_total) == (3, 7)
+    assert "p1 on shard-1" in response.warnings[0]
+    assert "timed out" in response.warnings[0]
+    assert hanging.cancelled.wait(5)
+
+
+def test_when_nobody_answers_in_time_it_is_an_error_and_not_an_empty_answer(stage: Stage) -> None:
+    shard = FakeShard()
+    router = stage.router([shard])
+    shard.go_on.clear()
+    began = time.monotonic()
+    error = refused(router.stub.Search, request(), timeout=0.3)
+    assert error.code == "DEADLINE_EXCEEDED"
+    assert time.monotonic() - began < 1.0
+
+
+def test_a_failing_shard_is_counted_and_named(stage: Stage) -> None:
+    good, failing = FakeShard([hit("a", 0.9)]), FakeShard()
+    router = stage.router([good, failing])
+    failing.error = InternalError("INTERNAL", "a defect")
+    response = router.stub.Search(request(), timeout=10)
+    assert ids(response) == ["a"]
+    assert response.coverage.partitions_failed == 1
+    assert "a defect" in response.warnings[0]
+
+
+def test_an_error_in_one_partition_leaves_the_others_of_the_shard(stage: Stage) -> None:
+    shard = FakeShard([hit("a", 0.9)])
+    router = stage.router([shard], partitions=2)
+    shard.refused["p1"] = Unavailable("NOT_READY", "still opening")
+    response = router.stub.Search(request(), timeout=10)
+    assert ids(response) == ["a"]
+    assert (response.coverage.partitions_answered, response.coverage.partitions_failed) == (1, 1)
+
+
+def test_a_stopped_shard_degrades_the_answer_and_min_coverage_refuses_it(stage: Stage) -> None:
+    shards = [FakeShard([hit("a", 0.9)]), FakeShard([hit("b", 0.8)])]
+    router = stage.router(shards)
+    stage.servers[1].stop(0)
+    response = router.stub.Search(request(), timeout=10)
+    assert ids(response) == ["a"]
+    assert response.coverage.partitions_failed == 1
+    assert router.stub.Search(request(min_coverage=0.5), timeout=10).coverage.degraded
+    error = refused(router.stub.Search, request(min_coverage=0.51))
+    assert (error.code, error.reason) == ("UNAVAILABLE", "COVERAGE_TOO_LOW")
+    assert "1 of 2 partitions" in error.message
+    stage.servers[0].stop(0)
+    error = refused(router.stub.Search, request())
+    assert (error.code, error.reason) == ("UNAVAILABLE", "COVERAGE_TOO_LOW")
+
+
+def test_an_error_that_all_partitions_agree_on_is_the_callers(stage: Stage) -> None:
+    shard = FakeShard()
+    router = stage.router([shard], partitions=2)
+    shard.error = FailedPrecondition("ENCODER_MISMATCH", "of another encoder")
+    error = refused(router.stub.Search, request())
+    assert (error.code, error.reason) == ("FAILED_PRECONDITION", "ENCODER_MISMATCH")
+
+
+def test_a_caller_that_goes_away_takes_its_shard_calls_along(stage: Stage) -> None:
+    shard = FakeShard()
+    router = stage.router([shard])
+    shard.go_on.clear()
+    call = router.stub.Search.future(request(), timeout=30)
+    while not shard.searches:
+        time.sleep(0.01)
+    call.cancel()
+    assert shard.cancelled.wait(5)
+    with pytest.raises(grpc.FutureCancelledError):
+        call.result()
+
+
+def test_searches_of_a_batch_run_side_by_side_and_fail_alone(stage: Stage) -> None:
+    shard = FakeShard([hit("a", 0.9)])
+    router = stage.router([shard])
+    shard.go_on.clear()
+    batch = BatchSearchRequest(requests=[request(k=1), request(k=0), request(k=2), SearchRequest()])
+    call = router.stub.BatchSearch.future(batch, timeout=20)
+    while len(shard.searches) < 2:
+        time.sleep(0.01)
+    shard.go_on.set()
+    results = call.result().results
+    assert [r.WhichOneof("outcome") for r in results] == ["response", "error", "response", "error"]
+    assert ids(results[0].response) == ["a"]
+    assert {s.k for s in shard.searches} == {1, 2}
+
+
+def test_many_searches_at_a_time_do_not_mix(stage: Stage) -> None:
+    shard = FakeShard([hit(f"i{n}", 1.0 - n / 100) for n in range(50)])
+    router = stage.router([shard], partitions=3)
+    wrong: list[int] = []
+
+    def search(k: int) -> None:
+        for _ in range(10):
+            if len(router.stub.Search(request(k=k), timeout=20).hits) != k:
+                wrong.append(k)
+
+    threads = [threading.Thread(target=search, args=(k,)) for k in range(1, 9)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert not wrong
