@@ -1,0 +1,22 @@
+"""From photos on a disk to a collection: find them, read them ahead, send them, tell the progress.
+
+`find_photos` and `read_manifest` give `PhotoSource`s, `run_ingest` stores them through a
+`patchsearch.Client`.
+"""
+
+from ingest.failures import FailureLog
+from ingest.manifest import Manifest
+from ingest.progress import Progress
+from ingest.run import Summary, run_ingest
+from ingest.sources import PHOTO_SUFFIXES, PhotoSource, find_photos
+
+__all__ = [
+    "PHOTO_SUFFIXES",
+    "FailureLog",
+    "Manifest",
+    "PhotoSource",
+    "Progress",
+    "Summary",
+    "find_photos",
+    "run_ingest",
+]

@@ -1,0 +1,88 @@
+"""`patchsearch get | delete | list | describe`: what is stored."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from patchsearch.cli.json_output import print_json
+from patchsearch.cli.options import DEFAULT_ADDRESS, Address, AsJson, TimeoutS
+from patchsearch.client import Client
+
+
+def get(
+    image_id: str,
+    vectors: Annotated[bool, typer.Option(help="with the vectors (JSON only)")] = False,
+    as_json: AsJson = False,
+    timeout_s: TimeoutS = 30.0,
+    address: Address = DEFAULT_ADDRESS,
+) -> None:
+    """Tell what is stored of one image."""
+    with Client(address, timeout_s=timeout_s) as client:
+        detail = client.get(image_id, include_vectors=vectors)
+    if as_json:
+        print_json(detail)
+        return
+    image = detail.image
+    typer.echo(f"{image.image_id}: {image.width}x{image.height}, {image.patch_count} patches")
+    typer.echo(f"uri {image.uri}\nsha256 {image.digest.hex()}\nwritten {image.update_time}")
+    for key, value in image.metadata.items():
+        typer.echo(f"{key} = {value}")
+    for patch in detail.patches:
+        box = patch.box
+        place = f"{box.x},{box.y},{box.w},{box.h}"
+        typer.echo(f"  {place:24} level {patch.level}  score {patch.selection_score:.3f}")
+
+
+def delete(
+    image_ids: Annotated[list[str], typer.Argument(metavar="IMAGE_ID...")],
+    as_json: AsJson = False,
+    timeout_s: TimeoutS = 30.0,
+    address: Address = DEFAULT_ADDRESS,
+) -> None:
+    """Delete images with all their patches; what is not there is no error."""
+    with Client(address, timeout_s=timeout_s) as client:
+        deleted = client.delete(image_ids)
+    if as_json:
+        print_json({"deleted_image_ids": deleted})
+    else:
+        typer.echo(f"deleted {len(deleted)} of {len(image_ids)}")
+
+
+def list_images(
+    prefix: Annotated[str, typer.Option(help="only ids that begin with this")] = "",
+    as_json: AsJson = False,
+    timeout_s: TimeoutS = 30.0,
+    address: Address = DEFAULT_ADDRESS,
+) -> None:
+    """List images by id; --json prints one object a line."""
+    with Client(address, timeout_s=timeout_s) as client:
+        for image in client.list(prefix=prefix):
+            if as_json:
+                print_json(image, indent=None)
+            else:
+                size = f"{image.width}x{image.height}"
+                typer.echo(f"{image.image_id}\t{size}\t{image.patch_count} patches\t{image.uri}")
+
+
+def describe(
+    as_json: AsJson = False, timeout_s: TimeoutS = 30.0, address: Address = DEFAULT_ADDRESS
+) -> None:
+    """Tell the state of the collection: encoder, sizes, partitions."""
+    with Client(address, timeout_s=timeout_s) as client:
+        state = client.describe()
+    if as_json:
+        print_json(state)
+        return
+    typer.echo(f"{state.images} images, {state.patches} patches, epoch {state.epoch}")
+    typer.echo(f"encoder {state.encoder} ({state.fingerprint}, {state.dim}-d)")
+    typer.echo(f"selection {state.selector} / {state.saliency}")
+    for part in state.partitions:
+        health = "" if part.available else "  NOT AVAILABLE"
+        activity = f"  {part.activity}" if part.activity else ""
+        typer.echo(
+            f"  {part.partition_id} on {part.shard}: {part.images} images, {part.patches} patches,"
+            f" {part.growing_patches} growing, {part.sealed_segments} sealed"
+            f" ({part.profile}){activity}{health}"
+        )
