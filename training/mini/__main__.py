@@ -1,0 +1,73 @@
+"""`python -m training.mini`: make the bundled `mini` encoder, step by step."""
+
+from __future__ import annotations
+
+import os
+
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # before torch: spinning starves shared cores
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+app = typer.Typer(help=__doc__, no_args_is_help=True, add_completion=False)
+
+BUNDLED = Path(__file__).parents[2] / "encoder_service" / "bundled" / "mini"
+
+Folder = Annotated[Path, typer.Argument(help="working folder, outside the repository")]
+
+
+@app.command("build-data")
+def build_data(folder: Folder, scenes: int = 4000, workers: int = 2) -> None:
+    """Generate street scenes and cut them into training patches (FOLDER/patches)."""
+    from training.mini.data import build
+
+    build(folder / "patches", scenes, workers)
+
+
+@app.command()
+def train(folder: Folder, minutes: float = 75.0, seed: int = 0, threads: int = 2) -> None:
+    """Train on FOLDER/patches into FOLDER/run for so many minutes, resuming what is there."""
+    import torch
+
+    from training.mini.train import Recipe
+    from training.mini.train import train as run
+
+    torch.set_num_threads(threads)
+    torch.set_flush_denormal(True)
+    (folder / "run").mkdir(parents=True, exist_ok=True)
+    run(folder / "patches", folder / "run", Recipe(minutes=minutes, seed=seed))
+
+
+@app.command()
+def measure(
+    model: Annotated[Path, typer.Argument(help="folder of the model")] = BUNDLED,
+    scenes: int = 120,
+    selector: Annotated[str, typer.Option(help="a selector's name, or `grid`")] = "grid",
+) -> None:
+    """Print precision at 16 on held-out scenes."""
+    from training.mini.measure import Encoder, collect, query_crops, table
+    from training.mini.measure import measure as run
+    from training.mini.windows import by_name
+
+    collection = collect(range(scenes), by_name(selector))
+    typer.echo(f"{len(collection.boxes)} patches of {scenes} scenes, selector {selector}")
+    typer.echo(table(run(Encoder(model), collection, query_crops())))
+
+
+@app.command()
+def export(folder: Folder, target: Path = BUNDLED) -> None:
+    """Copy the averaged weights of FOLDER/run, as float16, to where the product finds them."""
+    import shutil
+
+    from training.mini.model import CONFIG_NAME, WEIGHTS_NAME
+
+    target.mkdir(parents=True, exist_ok=True)
+    for name in (CONFIG_NAME, WEIGHTS_NAME):
+        shutil.copyfile(folder / "run" / name, target / name)
+    typer.echo(f"wrote {target}")
+
+
+if __name__ == "__main__":
+    app()
