@@ -184,7 +184,10 @@ def test_what_changes_during_a_build_is_right_after_it(
             sealed.set()
 
     workers.start(seal)
-    told = set()
+    told: set[str] = set()
+    # The changes must meet a build under way: it says so once its rows are fixed.
+    while not any("1500 patches" in activity for activity in told) and not sealed.is_set():
+        told.add(partition.describe().activity)
     number = 0
     while not sealed.is_set() or number < 20:
         number += 1
