@@ -7,6 +7,8 @@ import sys
 import threading
 from pathlib import Path
 
+import structlog
+
 from shard_service.partition import PartitionOptions
 from shard_service.shard import Shard
 
@@ -17,6 +19,8 @@ def main(data: Path, run: int) -> None:
     from tests.shard_service.material import FINGERPRINT, IDENTITY
     from tests.shard_service.test_recovery import photo_of
 
+    # Standard output is for acknowledgements: a log line in the middle of one would tear it.
+    structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr))
     # Sealing is under way most of the time.
     options = PartitionOptions(seal_patches=400, min_train_patches=300, map_bytes=1 << 20)
     shard = Shard(data, options)
