@@ -22,12 +22,12 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from shard_service.images import Image, PatchRows
+from shard_service.index.profiles import PROFILES
 from shard_service.partition import Partition, PartitionOptions
 from shard_service.partition_files import create_partition
-from shard_service.profiles import PROFILES
-from shard_service.segment_search import PartitionQuery
-from shard_service.store_meta import Identity
+from shard_service.search.segment_search import PartitionQuery
+from shard_service.store.images import Image, PatchRows
+from shard_service.store.meta import Identity
 
 DIM = 512
 PATCHES = 12

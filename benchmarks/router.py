@@ -27,12 +27,12 @@ from patchsearch.v1.search_service_pb2_grpc import SearchServiceStub
 from patchsearch.wire.vectors import vector_to_proto
 from router.placement import HASH_END
 from service_runtime.logs import configure_logging
-from shard_service.images import Image, PatchRows
 from shard_service.partition import Partition
-from shard_service.segment_search import PartitionQuery
+from shard_service.search.segment_search import PartitionQuery
 from shard_service.settings import ShardSettings
 from shard_service.shard import Shard
-from shard_service.store_meta import Identity
+from shard_service.store.images import Image, PatchRows
+from shard_service.store.meta import Identity
 
 PATCHES_AN_IMAGE = 25
 WARM_UP = 30

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from shard_service.images import Image
-from shard_service.patch_store import PatchStore
-from shard_service.ranking import BoxTuple
-from shard_service.segment_search import Ranking
-from shard_service.segment_set import Snapshot
-from shard_service.store_meta import Identity
+from shard_service.search.ranking import BoxTuple
+from shard_service.search.segment_search import Ranking
+from shard_service.segments.segment_set import Snapshot
+from shard_service.store.images import Image
+from shard_service.store.meta import Identity
+from shard_service.store.patch_store import PatchStore
 
 
 @dataclass(frozen=True, eq=False, slots=True)

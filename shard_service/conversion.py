@@ -12,9 +12,9 @@ from patchsearch.v1 import search_service_pb2, types_pb2
 from patchsearch.wire.vectors import matrix_from_proto, matrix_to_proto, vector_from_proto
 from shard_service import validation
 from shard_service.answers import PartitionHit, PartitionState
-from shard_service.images import Image, PatchRows, StoredImage
-from shard_service.ranking import BoxTuple
-from shard_service.segment_search import PartitionQuery
+from shard_service.search.ranking import BoxTuple
+from shard_service.search.segment_search import PartitionQuery
+from shard_service.store.images import Image, PatchRows, StoredImage
 
 
 def write_from_proto(message: pb.StoredImage) -> tuple[Image, PatchRows]:

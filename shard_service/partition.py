@@ -12,8 +12,14 @@ import numpy as np
 from patchsearch.errors import FailedPrecondition
 from shard_service import validation
 from shard_service.answers import PartitionAnswer, PartitionState, resolved_hits
-from shard_service.group_commit import GroupCommit
-from shard_service.images import (
+from shard_service.index.profiles import DEFAULT_PROFILE, PROFILES
+from shard_service.maintenance.sealer import Sealer
+from shard_service.maintenance.sealing import Sealing
+from shard_service.partition_files import LMDB, open_codebook, recover_segments
+from shard_service.search.segment_search import PartitionQuery, search_segments
+from shard_service.segments.segment_set import SegmentSet
+from shard_service.store.group_commit import GroupCommit
+from shard_service.store.images import (
     AdoptCodebook,
     DeleteImage,
     Image,
@@ -23,15 +29,9 @@ from shard_service.images import (
     PutImage,
     StoredImage,
 )
-from shard_service.partition_files import LMDB, open_codebook, recover_segments
-from shard_service.patch_store import PatchStore
-from shard_service.profiles import DEFAULT_PROFILE, PROFILES
-from shard_service.records import encode_patches
-from shard_service.sealer import Sealer
-from shard_service.sealing import Sealing
-from shard_service.segment_search import PartitionQuery, search_segments
-from shard_service.segment_set import SegmentSet
-from shard_service.store_meta import Identity
+from shard_service.store.meta import Identity
+from shard_service.store.patch_store import PatchStore
+from shard_service.store.records import encode_patches
 
 # A hit's image can be replaced between the snapshot and the reading of its record.
 _ATTEMPTS = 8

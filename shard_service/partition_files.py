@@ -11,13 +11,13 @@ import numpy as np
 
 from patchsearch.errors import DataLoss
 from service_runtime.logs import logger
-from shard_service.codebook import Codebook, load_codebook
 from shard_service.derived_files import ManifestError, finished, move_aside, sync_path
-from shard_service.growing_segment import GrowingSegment
-from shard_service.images import empty_patches
-from shard_service.patch_store import PatchStore
-from shard_service.sealed_segment import SealedSegment
-from shard_service.store_meta import Identity, create_environment
+from shard_service.index.codebook import Codebook, load_codebook
+from shard_service.segments.growing import GrowingSegment
+from shard_service.segments.sealed import SealedSegment
+from shard_service.store.images import empty_patches
+from shard_service.store.meta import Identity, create_environment
+from shard_service.store.patch_store import PatchStore
 
 LMDB = "lmdb"
 SEGMENTS = "segments"

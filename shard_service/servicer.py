@@ -32,7 +32,7 @@ from shard_service.conversion import (
     write_from_proto,
 )
 from shard_service.shard import Shard
-from shard_service.store_meta import Identity
+from shard_service.store.meta import Identity
 
 SERVICE_NAME = "patchsearch.shard.v1.ShardService"
 
@@ -143,6 +143,16 @@ class ShardServicer(ShardServiceServicer):
         self, request: pb.CompactPartitionRequest, context: grpc.ServicerContext
     ) -> pb.CompactPartitionResponse:
         _refuse("compact; nothing is lost: deleted rows are skipped at search")
+
+    def SnapshotPartition(
+        self, request: pb.SnapshotPartitionRequest, context: grpc.ServicerContext
+    ) -> pb.SnapshotPartitionResponse:
+        _refuse("take snapshots; copy the data directory of a stopped shard")
+
+    def ScrubPartition(
+        self, request: pb.ScrubPartitionRequest, context: grpc.ServicerContext
+    ) -> pb.ScrubPartitionResponse:
+        _refuse("scrub; start it again and every file is checked")
 
     def CopyPartition(
         self, request: pb.CopyPartitionRequest, context: grpc.ServicerContext

@@ -23,8 +23,8 @@ from shard_service.answers import PartitionAnswer, PartitionHit, merged_hits
 from shard_service.directory_lock import DirectoryLock
 from shard_service.partition import Partition, PartitionOptions, no_checkpoint
 from shard_service.partition_files import UNFINISHED, create_partition
-from shard_service.segment_search import PartitionQuery
-from shard_service.store_meta import Identity
+from shard_service.search.segment_search import PartitionQuery
+from shard_service.store.meta import Identity
 
 
 @dataclass(frozen=True, eq=False, slots=True)

@@ -10,8 +10,8 @@ import xxhash
 from numpy.typing import NDArray
 
 from patchsearch.errors import InvalidArgument
-from shard_service.images import Image, PatchRows
-from shard_service.patch_store import MAX_KEY_BYTES
+from shard_service.store.images import Image, PatchRows
+from shard_service.store.patch_store import MAX_KEY_BYTES
 
 MAX_PATCHES = 4096
 MAX_BATCH = 1000

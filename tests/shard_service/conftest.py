@@ -12,7 +12,7 @@ import pytest
 
 from shard_service.partition import Partition, PartitionOptions
 from shard_service.partition_files import create_partition
-from shard_service.store_meta import Identity
+from shard_service.store.meta import Identity
 from tests.shard_service.material import IDENTITY, OPTIONS
 
 

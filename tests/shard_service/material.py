@@ -7,9 +7,9 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from shard_service.images import Image, PatchRows
 from shard_service.partition import PartitionOptions
-from shard_service.store_meta import Identity
+from shard_service.store.images import Image, PatchRows
+from shard_service.store.meta import Identity
 
 DIM = 64
 FINGERPRINT = "f" * 32

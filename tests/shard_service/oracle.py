@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 
 from patchsearch.geometry import Box
 from shard_service.answers import PartitionAnswer
-from shard_service.images import Image, PatchRows
-from shard_service.segment_search import PartitionQuery
+from shard_service.search.segment_search import PartitionQuery
+from shard_service.store.images import Image, PatchRows
 
 Found = tuple[str, Box, float, tuple[tuple[Box, float], ...]]
 

@@ -8,16 +8,16 @@ import faiss
 import numpy as np
 import pytest
 
-from shard_service.codebook import (
+from shard_service.derived_files import ManifestError
+from shard_service.index.codebook import (
     Codebook,
     balanced_rotation,
     load_codebook,
     save_codebook,
     train_codebook,
 )
-from shard_service.derived_files import ManifestError
-from shard_service.faiss_index import use_threads
-from shard_service.profiles import PROFILES
+from shard_service.index.faiss_index import use_threads
+from shard_service.index.profiles import PROFILES
 
 
 @pytest.fixture(autouse=True)

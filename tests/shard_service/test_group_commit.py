@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import pytest
 
 from patchsearch.errors import ResourceExhausted, Unavailable
-from shard_service.group_commit import GroupCommit
+from shard_service.store.group_commit import GroupCommit
 from tests.shard_service.conftest import Workers
 
 

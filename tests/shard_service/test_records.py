@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from patchsearch.errors import DataLoss
-from shard_service.images import Image, PatchRows
-from shard_service.records import (
+from shard_service.store.images import Image, PatchRows
+from shard_service.store.records import (
     decode_image,
     decode_patches,
     encode_image,

@@ -15,7 +15,7 @@ import pytest
 
 from patchsearch.errors import DataLoss, FailedPrecondition
 from shard_service.partition import Partition, PartitionOptions
-from shard_service.segment_search import PartitionQuery
+from shard_service.search.segment_search import PartitionQuery
 from shard_service.shard import Shard
 from tests.shard_service.conftest import Opened
 from tests.shard_service.material import DIM, FINGERPRINT, IDENTITY, photo, row_of_boxes, units

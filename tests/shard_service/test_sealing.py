@@ -11,7 +11,7 @@ import pytest
 
 from patchsearch.errors import FailedPrecondition
 from shard_service.partition import Partition
-from shard_service.segment_search import PartitionQuery
+from shard_service.search.segment_search import PartitionQuery
 from tests.shard_service.conftest import Opened, Workers
 from tests.shard_service.material import DIM, FINGERPRINT, clustered, photo, row_of_boxes, units
 from tests.shard_service.oracle import Oracle, found

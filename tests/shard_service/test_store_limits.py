@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from patchsearch.errors import ResourceExhausted
-from shard_service.segment_search import PartitionQuery
+from shard_service.search.segment_search import PartitionQuery
 from tests.shard_service.conftest import Opened, Workers
 from tests.shard_service.material import FINGERPRINT, photo, row_of_boxes, units
 from tests.shard_service.oracle import Oracle, found

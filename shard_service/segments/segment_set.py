@@ -8,10 +8,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from shard_service.growing_segment import GrowingSegment, GrowingView
-from shard_service.images import DeleteImage, Operation, Outcome, PutImage
-from shard_service.row_table import Segment
-from shard_service.sealed_segment import SealedSegment
+from shard_service.segments.growing import GrowingSegment, GrowingView
+from shard_service.segments.row_table import Segment
+from shard_service.segments.sealed import SealedSegment
+from shard_service.store.images import DeleteImage, Operation, Outcome, PutImage
 
 _FEW_DEAD = 4096
 

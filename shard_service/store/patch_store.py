@@ -1,8 +1,8 @@
 """The truth of a partition: one LMDB environment with images, patches and what they are.
 
 Databases: `images` (image_id -> record or tombstone) and `patches` (sequence -> record), described
-in `shard_service.records`, and `meta`, described in `shard_service.store_meta`. Everything else in
-a partition's directory is derived from this and can be rebuilt.
+in `shard_service.store.records`, and `meta`, described in `shard_service.store.meta`. Everything
+else in a partition's directory is derived from this and can be rebuilt.
 """
 
 from __future__ import annotations
@@ -14,12 +14,12 @@ from pathlib import Path
 import lmdb
 
 from patchsearch.errors import DataLoss, PatchsearchError, Unavailable
-from shard_service.images import Operation, Outcome, PutImage, StoredImage
-from shard_service.read_gate import ReadGate
-from shard_service.records import decode_image, decode_patches, sequence_key
-from shard_service.store_failures import disk_full, free_bytes, is_disk_full, room_needed
-from shard_service.store_meta import DATABASES, Identity, number, read_identity, text
-from shard_service.store_writes import Databases, apply_operations
+from shard_service.store.failures import disk_full, free_bytes, is_disk_full, room_needed
+from shard_service.store.images import Operation, Outcome, PutImage, StoredImage
+from shard_service.store.meta import DATABASES, Identity, number, read_identity, text
+from shard_service.store.read_gate import ReadGate
+from shard_service.store.records import decode_image, decode_patches, sequence_key
+from shard_service.store.writes import Databases, apply_operations
 
 MAX_KEY_BYTES = 511
 """LMDB's limit on a key, and so on an image_id."""

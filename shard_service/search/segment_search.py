@@ -8,10 +8,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from shard_service.candidates import CandidateSource
-from shard_service.ranking import BoxTuple, Kept, hit_order, keep_best, keep_first
-from shard_service.row_table import RowTable, Segment
-from shard_service.scoring import exact_scores
+from shard_service.search.candidates import CandidateSource
+from shard_service.search.ranking import BoxTuple, Kept, hit_order, keep_best, keep_first
+from shard_service.search.scoring import exact_scores
+from shard_service.segments.row_table import RowTable, Segment
 
 
 @dataclass(frozen=True, eq=False, slots=True)

@@ -45,7 +45,7 @@ import google_crc32c
 import numpy as np
 
 from patchsearch.errors import DataLoss
-from shard_service.images import Image, PatchRows, StoredImage, empty_patches
+from shard_service.store.images import Image, PatchRows, StoredImage, empty_patches
 
 FORMAT_VERSION = 1
 

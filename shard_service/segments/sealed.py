@@ -11,10 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from shard_service.derived_files import ManifestError, checked_manifest
-from shard_service.faiss_index import nearest_rows, read_index
-from shard_service.profiles import PROFILES, Profile
-from shard_service.row_table import RowTable
-from shard_service.scoring import half_inner_products
+from shard_service.index.faiss_index import nearest_rows, read_index
+from shard_service.index.profiles import PROFILES, Profile
+from shard_service.search.scoring import half_inner_products
+from shard_service.segments.row_table import RowTable
 
 INDEX_FILE = "index.faiss"
 

@@ -12,8 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from patchsearch.errors import Unavailable
-from shard_service.codebook import Codebook
-from shard_service.profiles import Profile
+from shard_service.index.codebook import Codebook
+from shard_service.index.profiles import Profile
 
 _ADD_ROWS = 2048
 _BITS = 8

@@ -8,8 +8,8 @@ from typing import Any, NamedTuple
 import lmdb
 
 from patchsearch.errors import DataLoss
-from shard_service.images import AdoptCodebook, Operation, Outcome, PutImage
-from shard_service.records import (
+from shard_service.store.images import AdoptCodebook, Operation, Outcome, PutImage
+from shard_service.store.records import (
     decode_image,
     encode_image,
     encode_tombstone,

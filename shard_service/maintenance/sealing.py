@@ -8,15 +8,15 @@ from collections.abc import Callable
 from pathlib import Path
 
 from service_runtime.logs import logger
-from shard_service.codebook import MIN_TRAINING_ROWS, Codebook, save_codebook, train_codebook
 from shard_service.derived_files import ManifestError
-from shard_service.faiss_index import use_threads
-from shard_service.growing_segment import GrowingView
+from shard_service.index.codebook import MIN_TRAINING_ROWS, Codebook, save_codebook, train_codebook
+from shard_service.index.faiss_index import use_threads
+from shard_service.index.profiles import Profile
 from shard_service.partition_files import CODEBOOKS, SEGMENTS
-from shard_service.profiles import Profile
-from shard_service.sealed_segment import SealedSegment
-from shard_service.segment_build import build_segment, training_sample
-from shard_service.segment_set import SegmentSet
+from shard_service.segments.build import build_segment, training_sample
+from shard_service.segments.growing import GrowingView
+from shard_service.segments.sealed import SealedSegment
+from shard_service.segments.segment_set import SegmentSet
 
 
 class Sealing:

@@ -8,9 +8,9 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from shard_service.images import PatchRows
-from shard_service.row_table import RowTable
-from shard_service.scoring import inner_products
+from shard_service.search.scoring import inner_products
+from shard_service.segments.row_table import RowTable
+from shard_service.store.images import PatchRows
 
 _CHUNK_ROWS = 16384
 _FIRST_CAPACITY = 1024

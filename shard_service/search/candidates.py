@@ -7,8 +7,8 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-from shard_service.row_table import Segment
-from shard_service.scoring import FLOAT32_ERROR
+from shard_service.search.scoring import FLOAT32_ERROR
+from shard_service.segments.row_table import Segment
 
 # From this share of the rows on, reading all of them is faster than a beam that wide.
 _SCAN_SHARE = 8

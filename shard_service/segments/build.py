@@ -9,12 +9,12 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from shard_service.codebook import Codebook
 from shard_service.derived_files import write_directory
-from shard_service.faiss_index import build_index, use_threads, write_index
-from shard_service.growing_segment import GrowingView
-from shard_service.profiles import Profile
-from shard_service.sealed_segment import INDEX_FILE
+from shard_service.index.codebook import Codebook
+from shard_service.index.faiss_index import build_index, use_threads, write_index
+from shard_service.index.profiles import Profile
+from shard_service.segments.growing import GrowingView
+from shard_service.segments.sealed import INDEX_FILE
 
 _WRITE_ROWS = 4096
 _SAMPLE_ROWS = 40_000

@@ -13,7 +13,7 @@ from pathlib import Path
 import lmdb
 
 from patchsearch.errors import FailedPrecondition
-from shard_service.records import FORMAT_VERSION
+from shard_service.store.records import FORMAT_VERSION
 
 DATABASES = 4
 

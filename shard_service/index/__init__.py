@@ -1,0 +1,1 @@
+"""How sealed segments find candidates: profiles, codebooks, FAISS."""

@@ -1,0 +1,1 @@
+"""What a partition does in the background."""

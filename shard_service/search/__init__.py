@@ -1,0 +1,1 @@
+"""From a query vector to ranked rows: candidates, exact scores, order, dedup."""

@@ -1,0 +1,1 @@
+"""The truth of a partition: images and patches in LMDB."""
