@@ -1,7 +1,7 @@
 # The door for people who change the project; each target sets up what it needs. `make help` lists them.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help setup protos demo test lint format docs bench gpu-bench clean
+.PHONY: help setup protos demo test lint format docs bench gpu-bench chaos-partition clean
 
 PYTHON ?= python3
 PY := .venv/bin/python
@@ -12,7 +12,7 @@ export OMP_WAIT_POLICY ?= PASSIVE
 export UV_LINK_MODE ?= copy
 
 help: ## List the targets
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 18
 
 setup: .venv/.ready ## Create .venv with everything (uv, dependencies, generated stubs)
 
@@ -39,6 +39,12 @@ demo: setup ## The main job end to end: scenes in, finds out; PHOTOS=folder uses
 
 test: setup ## All tests, under ten minutes on two cores
 	$(PY) -m pytest -n 2 --dist loadfile
+
+KILLS ?= 30
+CORRUPTIONS ?= 100
+SEED ?= $(shell date +%s)
+chaos-partition: setup ## Kills, power losses, disk faults and damaged files: KILLS, CORRUPTIONS, SEED, JSON=file
+	$(PY) -m tests.chaos.partition --kills $(KILLS) --corruptions $(CORRUPTIONS) --seed $(SEED) $(if $(JSON),--json "$(JSON)")
 
 lint: setup $(if $(shell command -v npm),$(BUF)) ## ruff, mypy --strict, import contracts, buf (where node is)
 	.venv/bin/ruff check .

@@ -1,17 +1,22 @@
-"""What one partition does in one process: durable ingest, searches before and after sealing.
+"""A whole partition at work, in one process, on one table of vectors.
 
-    python -m benchmarks.partition --vectors 50000 --queries 300 [--json]
+    python -m benchmarks.partition --vectors TABLE.npz [--json OUT]
+    python -m benchmarks.partition --synthetic 1000000 [--profile compact]
 
-Vectors are synthetic: unit rows of a low-rank mixture with noise (200 centres in 48 of 512
-dimensions), 12 patches an image in a row, neighbours overlapping. Query vectors come from the same
-mixture. Searches run one after the other on one thread, so their times are latencies.
+Durable ingest of ready vectors from four writers (beside what an fsync takes), sealing, searches
+with everything that a partition does (candidates, exact scores, hits with their images) idle, from
+several threads, while one writer inserts, with filters, and what deleting and compacting cost.
+Patches do not overlap here, so that recall compares the index and not the dedup; --overlapping
+makes neighbours overlap. Recall is against an exact scan of the same partition.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import os
 import platform
+import sys
 import tempfile
 import threading
 import time
@@ -20,18 +25,25 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
+from google.protobuf.struct_pb2 import Struct
 from numpy.typing import NDArray
 
+from evaluation.index_bench.synthetic import synthetic_table
+from evaluation.index_bench.table import Table, load_table
+from patchsearch.filters import Match
 from shard_service.index.profiles import PROFILES
-from shard_service.partition import Partition, PartitionOptions
+from shard_service.options import PartitionOptions
+from shard_service.partition import Partition
 from shard_service.partition_files import create_partition
-from shard_service.search.segment_search import PartitionQuery
+from shard_service.search.query import PartitionQuery
 from shard_service.store.images import Image, PatchRows
 from shard_service.store.meta import Identity
 
-DIM = 512
-PATCHES = 12
 FINGERPRINT = "benchmark"
+PATCHES = 16
+GROUPS = 100
+WRITERS = 4
+BATCH = 16
 
 
 @dataclass(frozen=True)
@@ -43,118 +55,224 @@ class Figure:
     unit: str
 
 
-class Mixture:
-    """Draws unit vectors around centres in a low-rank space."""
+class Work:
+    """The partition under test and its queries; every method measures one thing."""
 
-    def __init__(self, rng: np.random.Generator, centres: int = 200, rank: int = 48) -> None:
-        self._rng = rng
-        self._centres = rng.standard_normal((centres, rank))
-        self._basis = rng.standard_normal((rank, DIM))
-
-    def draw(self, count: int) -> NDArray[np.float32]:
-        """(count, 512) float32 unit rows."""
-        chosen = self._centres[self._rng.integers(0, len(self._centres), count)]
-        chosen = chosen + 0.5 * self._rng.standard_normal(chosen.shape)
-        rows = chosen @ self._basis + 1.5 * self._rng.standard_normal((count, DIM))
-        return np.asarray(rows / np.linalg.norm(rows, axis=1, keepdims=True), np.float32)
-
-
-def photos(mixture: Mixture, start: int, count: int) -> list[tuple[Image, PatchRows]]:
-    """`count` images of 12 patches that overlap their neighbours."""
-    boxes = np.array([(200 * at, 500, 300, 300) for at in range(PATCHES)], np.int32)
-    return [
-        (
-            Image(f"image-{number:09}".encode(), 1, f"s3://bucket/{number}.jpg", 3848, 2168),
-            PatchRows(
-                boxes,
-                np.ones(PATCHES, np.uint16),
-                np.zeros(PATCHES, np.float32),
-                mixture.draw(PATCHES),
-            ),
+    def __init__(self, directory: Path, table: Table, arguments: argparse.Namespace) -> None:
+        self._table = table
+        self._vectors = table.mapped()
+        self._queries = table.queries
+        self._k = arguments.k
+        step = 100 if arguments.overlapping else 300
+        self._boxes = np.array([(step * at, 500, 300, 300) for at in range(PATCHES)], np.int32)
+        self._rounds = arguments.rounds
+        # As in life: segments are sealed and merged meanwhile; only idle merges would make the
+        # figures depend on how long the benchmark takes.
+        options = PartitionOptions(
+            profile=arguments.profile, build_threads=arguments.build_threads, idle_s=1e9
         )
-        for number in range(start, start + count)
-    ]
+        dim = self._vectors.shape[1]
+        identity = Identity("p0", 0, (1 << 64) - 1, FINGERPRINT, "benchmark", dim)
+        create_partition(directory / "p0", identity, options.map_bytes)
+        self._directory, self._options = directory / "p0", options
+        self.partition = Partition(self._directory, options)
+        self._versions = 1
+
+    def photo(self, number: int) -> tuple[Image, PatchRows]:
+        """Image `number`: 16 rows of the table, and which of 100 groups it belongs to."""
+        rows = self._vectors[number * PATCHES : (number + 1) * PATCHES].astype(np.float32)
+        rows /= np.linalg.norm(rows, axis=1, keepdims=True)
+        metadata = Struct()
+        metadata.update({"group": float(number % GROUPS), "night": number % 2 == 0})
+        count = len(rows)
+        image = Image(
+            f"image-{number:09}".encode(),
+            self._versions,
+            f"s3://bucket/{number}.jpg",
+            5000,
+            2168,
+            metadata.SerializeToString(),
+        )
+        patches = PatchRows(
+            self._boxes[:count], np.ones(count, np.uint16), np.zeros(count, np.float32), rows
+        )
+        return image, patches
+
+    @property
+    def images(self) -> int:
+        """Images that the table makes."""
+        return -(-len(self._vectors) // PATCHES)
+
+    def ingest(self) -> list[Figure]:
+        """All images, 16 a call, from four threads; records are made beforehand in each thread."""
+        share = [range(at, self.images, WRITERS) for at in range(WRITERS)]
+
+        def write(numbers: range) -> None:
+            for at in range(0, len(numbers), BATCH):
+                batch = [self.photo(number) for number in numbers[at : at + BATCH]]
+                self.partition.put(batch, FINGERPRINT)
+
+        took = _together([lambda part=part: write(part) for part in share])  # type: ignore[misc]
+        return [
+            Figure("one fsync of 4 KiB, p50", _fsync_ms(self._directory), "ms"),
+            Figure(f"durable ingest, {WRITERS} writers", len(self._vectors) / took, "patches/s"),
+        ]
+
+    def compact(self) -> list[Figure]:
+        """Makes one segment of what the ingest sealed."""
+        segments = self.partition.describe().sealed_segments
+        began = time.perf_counter()
+        self.partition.compact()
+        took = time.perf_counter() - began
+        return [
+            Figure("segments after the ingest", segments, ""),
+            Figure("compacting them into one", took, "s"),
+        ]
+
+    def idle(self, name: str) -> list[Figure]:
+        """One query at a time on one thread, nothing else going on."""
+        times = self._times(lambda query: PartitionQuery(query, self._k))
+        return _percentiles(name, times)
+
+    def threads(self, count: int) -> list[Figure]:
+        """Queries from several threads against one, over the same time."""
+        rates = []
+        for number in (1, count):
+            done = [0] * number
+            until = time.perf_counter() + 3.0
+
+            def search(place: int, done: list[int] = done, until: float = until) -> None:
+                while time.perf_counter() < until:
+                    query = self._queries[(done[place] * 7 + place) % len(self._queries)]
+                    self.partition.search(PartitionQuery(query, self._k), FINGERPRINT)
+                    done[place] += 1
+
+            took = _together([lambda at=at: search(at) for at in range(number)])  # type: ignore[misc]
+            rates.append(sum(done) / took)
+        return [
+            Figure("queries a second, one client thread", rates[0], "1/s"),
+            Figure(f"{count} client threads against one", rates[1] / rates[0], "x"),
+        ]
+
+    def while_writing(self) -> list[Figure]:
+        """Searches while one writer replaces images without a pause."""
+        stop = threading.Event()
+        written = [0]
+        self._versions += 1
+        rng = np.random.default_rng(1)
+        # Made beforehand: in life other processes do that.
+        photos = [self.photo(int(at)) for at in rng.permutation(self.images)[:5000]]
+
+        def write() -> None:
+            for photo in photos:
+                if stop.is_set():
+                    break
+                self.partition.put([photo], FINGERPRINT)
+                written[0] += PATCHES
+
+        writer = threading.Thread(target=write)
+        writer.start()
+        began = time.perf_counter()
+        times = self._times(lambda query: PartitionQuery(query, self._k))
+        stop.set()
+        writer.join()
+        rate = written[0] / (time.perf_counter() - began)
+        return [
+            *_percentiles("search while one writer inserts", times),
+            Figure("what that writer writes meanwhile", rate, "patches/s"),
+        ]
+
+    def filtered(self) -> list[Figure]:
+        """Filters that keep 50 %, 10 % and 1 % of the images: recall and times."""
+        figures = []
+        for share, wanted in (
+            ("50 %", Match("night", (True,))),
+            ("10 %", Match("group", tuple(float(at) for at in range(0, GROUPS, 10)))),
+            ("1 %", Match("group", (7.0,))),
+        ):
+            times = self._times(lambda query, f=wanted: PartitionQuery(query, self._k, filter=f))  # type: ignore[misc]
+            figures += _percentiles(f"search, a filter keeps {share}", times)
+            figures.append(
+                Figure(f"recall@{self._k}, a filter keeps {share}", self.recall(wanted), "share")
+            )
+        return figures
+
+    def delete_and_compact(self) -> list[Figure]:
+        """Deletes every tenth image and compacts; recall before, between and after."""
+        figures = [Figure(f"recall@{self._k} against an exact scan", self.recall(), "share")]
+        ids = [f"image-{number:09}" for number in range(0, self.images, 10)]
+        for at in range(0, len(ids), 1000):
+            self.partition.delete(ids[at : at + 1000], self._versions + 1)
+        figures.append(Figure("recall with 10 % deleted", self.recall(), "share"))
+        began = time.perf_counter()
+        self.partition.compact()
+        figures.append(Figure("compacting", time.perf_counter() - began, "s"))
+        figures.append(Figure("recall when compacted", self.recall(), "share"))
+        return figures
+
+    def reopen(self) -> list[Figure]:
+        """Closing, and opening again until it answers."""
+        self.partition.close()
+        began = time.perf_counter()
+        self.partition = Partition(self._directory, self._options)
+        self.partition.search(PartitionQuery(self._queries[0], self._k), FINGERPRINT)
+        return [Figure("opening again, first answer included", time.perf_counter() - began, "s")]
+
+    def recall(self, filter: Match | None = None) -> float:
+        """The share of the exact hits that the index finds."""
+        agreed = expected = 0
+        for query in self._queries[:200]:
+            found, exact = (
+                {
+                    (hit.image.image_id, hit.box)
+                    for hit in self.partition.search(
+                        PartitionQuery(query, self._k, exact=exact, filter=filter), FINGERPRINT
+                    ).hits
+                }
+                for exact in (False, True)
+            )
+            agreed += len(found & exact)
+            expected += len(exact)
+        return agreed / max(expected, 1)
+
+    def _times(self, asked: Callable[[NDArray[np.float32]], PartitionQuery]) -> list[float]:
+        for query in self._queries[:50]:
+            self.partition.search(asked(query), FINGERPRINT)
+        times = []
+        for _ in range(self._rounds):
+            for query in self._queries:
+                began = time.perf_counter()
+                self.partition.search(asked(query), FINGERPRINT)
+                times.append(1000 * (time.perf_counter() - began))
+        return times
 
 
-def ingest(
-    partition: Partition, mixture: Mixture, vectors: int, batch: int, writers: int
-) -> Figure:
-    """Puts `vectors` patches, `batch` images a call, from `writers` threads; patches a second."""
-    images = -(-vectors // PATCHES)
-    work = [photos(mixture, at, min(batch, images - at)) for at in range(0, images, batch)]
+def _percentiles(name: str, times: Sequence[float]) -> list[Figure]:
+    p50, p99 = np.percentile(times, [50, 99])
+    return [Figure(f"{name}, p50", float(p50), "ms"), Figure(f"{name}, p99", float(p99), "ms")]
 
-    def write(share: Sequence[list[tuple[Image, PatchRows]]]) -> None:
-        for one in share:
-            partition.put(one, FINGERPRINT)
 
-    threads = [threading.Thread(target=write, args=(work[at::writers],)) for at in range(writers)]
-    started = time.perf_counter()
+def _together(work: Sequence[Callable[[], None]]) -> float:
+    threads = [threading.Thread(target=one) for one in work]
+    began = time.perf_counter()
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    rate = images * PATCHES / (time.perf_counter() - started)
-    return Figure(f"durable ingest, {writers} x {batch} images a call", rate, "patches/s")
+    return time.perf_counter() - began
 
 
-def latencies(
-    name: str, search: Callable[[NDArray[np.float32]], object], queries: NDArray[np.float32]
-) -> list[Figure]:
-    """The median and the 99th percentile of searching each query once, after a warm-up."""
-    for query in queries[:10]:
-        search(query)
+def _fsync_ms(directory: Path) -> float:
     times = []
-    for query in queries:
-        started = time.perf_counter()
-        search(query)
-        times.append(1000 * (time.perf_counter() - started))
-    p50, p99 = np.percentile(times, [50, 99])
-    return [Figure(f"{name} p50", float(p50), "ms"), Figure(f"{name} p99", float(p99), "ms")]
-
-
-def recall(partition: Partition, queries: NDArray[np.float32], k: int) -> Figure:
-    """The share of the exact hits that the index finds."""
-    agreed = expected = 0
-    for query in queries:
-        found, exact = (
-            {
-                (hit.image.image_id, hit.box)
-                for hit in partition.search(PartitionQuery(query, k, exact=exact), FINGERPRINT).hits
-            }
-            for exact in (False, True)
-        )
-        agreed += len(found & exact)
-        expected += len(exact)
-    return Figure(f"recall@{k} against an exact scan", agreed / expected, "share")
-
-
-def measure(arguments: argparse.Namespace, directory: Path) -> list[Figure]:
-    """All figures, in order."""
-    rng = np.random.default_rng(arguments.seed)
-    mixture = Mixture(rng)
-    options = PartitionOptions(seal_patches=1 << 62, profile=arguments.profile)
-    identity = Identity("p0", 0, (1 << 64) - 1, FINGERPRINT, "benchmark", DIM)
-    create_partition(directory / "p0", identity, options.map_bytes)
-    partition = Partition(directory / "p0", options)
-    queries = mixture.draw(arguments.queries)
-    k = arguments.k
-
-    def search(query: NDArray[np.float32]) -> object:
-        return partition.search(PartitionQuery(query, k), FINGERPRINT)
-
-    figures = [ingest(partition, mixture, arguments.vectors, 64, arguments.writers)]
-    figures += latencies(f"search, growing, k={k}", search, queries)
-    started = time.perf_counter()
-    partition.seal()
-    figures.append(Figure("sealing, codebook included", time.perf_counter() - started, "s"))
-    figures += latencies(f"search, sealed ({arguments.profile}), k={k}", search, queries)
-    figures.append(recall(partition, queries[:100], k))
-    partition.close()
-    started = time.perf_counter()
-    partition = Partition(directory / "p0", options)
-    figures.append(Figure("reopening, sealed", time.perf_counter() - started, "s"))
-    partition.close()
-    return figures
+    with (directory / "fsync").open("wb") as file:
+        for _ in range(100):
+            file.write(bytes(4096))
+            file.flush()
+            began = time.perf_counter()
+            os.fsync(file.fileno())
+            times.append(1000 * (time.perf_counter() - began))
+    (directory / "fsync").unlink()
+    return float(np.median(times))
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -162,29 +280,55 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         prog="benchmarks.partition", description=__doc__.split("\n")[0]
     )
-    parser.add_argument("--vectors", type=int, default=50_000, help="patches to store")
-    parser.add_argument("--queries", type=int, default=300, help="searches of each kind")
+    source = parser.add_mutually_exclusive_group()
+    source.add_argument("--vectors", type=Path, help="a table of vectors (.npz)")
+    source.add_argument("--synthetic", type=int, default=50_000, help="vectors to generate")
+    parser.add_argument("--queries", type=int, default=300, help="queries of each kind")
+    parser.add_argument("--rounds", type=int, default=3, help="times that each query is asked")
     parser.add_argument("--k", type=int, default=16, help="hits asked for")
-    parser.add_argument("--writers", type=int, default=4, help="threads that ingest")
+    parser.add_argument("--threads", type=int, default=4, help="client threads that search at once")
     parser.add_argument("--profile", choices=sorted(PROFILES), default="graph")
+    parser.add_argument("--build-threads", type=int, default=1, help="threads that build")
+    parser.add_argument("--overlapping", action="store_true", help="neighbouring patches overlap")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--data", type=Path, help="directory to work in; a temporary one if unset")
-    parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
+    parser.add_argument("--json", type=Path, help="write the figures there too")
     arguments = parser.parse_args(argv)
-    with tempfile.TemporaryDirectory(dir=arguments.data) as directory:
-        figures = measure(arguments, Path(directory))
+    # As the shard's program sets it.
+    sys.setswitchinterval(0.0001)
+    with tempfile.TemporaryDirectory(dir=arguments.data) as name:
+        directory = Path(name)
+        if arguments.vectors is not None:
+            table = load_table(arguments.vectors, directory, arguments.queries)
+        else:
+            table = synthetic_table(
+                arguments.synthetic, 512, arguments.queries, arguments.seed, directory
+            )
+        work = Work(directory, table, arguments)
+        print(f"{table.name}, profile {arguments.profile}\n")
+        figures: list[Figure] = []
+        for step in (
+            work.ingest,
+            work.compact,
+            lambda: work.idle("search, idle"),
+            lambda: work.threads(arguments.threads),
+            work.filtered,
+            work.while_writing,
+            work.delete_and_compact,
+            work.reopen,
+        ):
+            for figure in step():
+                print(f"{figure.name:<48} {figure.value:>12.4f} {figure.unit}", flush=True)
+                figures.append(figure)
+        work.partition.close()
     if arguments.json:
         report = {
-            "vectors": arguments.vectors,
+            "table": table.name,
             "profile": arguments.profile,
             "machine": platform.platform(),
             "figures": [asdict(figure) for figure in figures],
         }
-        print(json.dumps(report, indent=2))
-    else:
-        print(f"{arguments.vectors} vectors of {DIM} numbers, profile {arguments.profile}\n")
-        for figure in figures:
-            print(f"{figure.name:<48} {figure.value:>12.3f} {figure.unit}")
+        arguments.json.write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
     return 0
 
 

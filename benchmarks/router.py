@@ -28,7 +28,7 @@ from patchsearch.wire.vectors import vector_to_proto
 from router.placement import HASH_END
 from service_runtime.logs import configure_logging
 from shard_service.partition import Partition
-from shard_service.search.segment_search import PartitionQuery
+from shard_service.search.query import PartitionQuery
 from shard_service.settings import ShardSettings
 from shard_service.shard import Shard
 from shard_service.store.images import Image, PatchRows

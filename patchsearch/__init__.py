@@ -1,18 +1,33 @@
 """Finds every other place that shows it: patch-level search over photographs.
 
 `Client` (or `AsyncClient`) talks to a running collection; `Text`, `Crop`, `Region`, `PatchRef` and
-`VectorTerm` say what to look for; every failure is a `PatchsearchError` from `errors`.
+`VectorTerm` say what to look for; `Field` and `ImageIdPrefix` limit the images that are searched;
+every failure is a `PatchsearchError` from `errors`.
 """
 
 from patchsearch import errors
 from patchsearch.client import Client
 from patchsearch.client_aio import AsyncClient
 from patchsearch.errors import PatchsearchError
+from patchsearch.filter_field import Field
+from patchsearch.filter_text import format_filter, parse_filter
+from patchsearch.filters import (
+    AllOf,
+    AnyOf,
+    Exists,
+    Filter,
+    ImageIdPrefix,
+    Match,
+    Not,
+    NumberRange,
+    TimeRange,
+)
 from patchsearch.geometry import Box
 from patchsearch.photos import Photo, PhotoLike, PreparedPhoto
 from patchsearch.pixels import Pixels
 from patchsearch.query import (
     Crop,
+    FilterLike,
     PatchRef,
     Query,
     Region,
@@ -38,16 +53,26 @@ from patchsearch.results import (
 )
 
 __all__ = [
+    "AllOf",
+    "AnyOf",
     "AsyncClient",
     "Box",
     "Client",
     "Collection",
     "Coverage",
     "Crop",
+    "Exists",
+    "Field",
+    "Filter",
+    "FilterLike",
     "Hit",
     "ImageDetail",
+    "ImageIdPrefix",
     "IngestOutcome",
     "IngestResult",
+    "Match",
+    "Not",
+    "NumberRange",
     "PartitionState",
     "PatchRef",
     "PatchsearchError",
@@ -65,7 +90,10 @@ __all__ = [
     "Term",
     "TermLike",
     "Text",
+    "TimeRange",
     "Timings",
     "VectorTerm",
     "errors",
+    "format_filter",
+    "parse_filter",
 ]

@@ -1,4 +1,4 @@
-"""What to look for: weighted terms, and how to answer.
+"""What to look for: weighted terms, where, and how to answer.
 
 The query vector is the normalised weighted mean of the terms' unit vectors; a weight below zero
 pushes away.
@@ -14,6 +14,18 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from patchsearch.filter_text import parse_filter
+from patchsearch.filters import (
+    AllOf,
+    AnyOf,
+    Exists,
+    Filter,
+    ImageIdPrefix,
+    Match,
+    Not,
+    NumberRange,
+    TimeRange,
+)
 from patchsearch.geometry import Box
 from patchsearch.pixels import Pixels
 from patchsearch.results import Hit
@@ -69,6 +81,10 @@ TermLike: TypeAlias = Term | str | Path | bytes | NDArray[Any] | Image.Image | H
 """A term, or what stands for one: `str` is a text, a path or picture a crop, a hit its patch."""
 
 
+FilterLike: TypeAlias = Filter | str
+"""A filter, or its text form (`filter_text`)."""
+
+
 class SearchOptions(TypedDict, total=False):
     """How to answer a search; what is left out is the server's default.
 
@@ -76,7 +92,9 @@ class SearchOptions(TypedDict, total=False):
     `min_coverage` refuse (Unavailable COVERAGE_TOO_LOW) when less than this share of the partitions
     answered, 0 to 1; `exact` scan every stored vector instead of asking the index; `oversample`
     candidates read from an index for each hit asked for, 1 to 100; `keep_overlapping` keep
-    overlapping patches of one image.
+    overlapping patches of one image; `filter` find patches of images that meet it alone; `ef` beam
+    width of graph indexes, 1 to 4096; `nprobe` cells that inverted-file indexes look into, 1 to
+    65536.
     """
 
     k: int
@@ -85,6 +103,9 @@ class SearchOptions(TypedDict, total=False):
     exact: bool
     oversample: float
     keep_overlapping: bool
+    filter: FilterLike
+    ef: int
+    nprobe: int
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -98,6 +119,9 @@ class Query:
     exact: bool = False
     oversample: float | None = None
     keep_overlapping: bool = False
+    filter: FilterLike | None = None
+    ef: int | None = None
+    nprobe: int | None = None
 
 
 def as_term(value: TermLike) -> Term:
@@ -119,6 +143,33 @@ def as_term(value: TermLike) -> Term:
             raise TypeError(
                 f"{type(value).__name__} is no search term; use a str (text), a Path or picture "
                 "(crop), a Hit, or Text, Crop, Region, PatchRef, VectorTerm"
+            )
+
+
+def as_filter(value: FilterLike) -> Filter:
+    """A filter as it is, or the one that a text writes.
+
+    Raises InvalidArgument FILTER_INVALID for a text that cannot be read, and TypeError for a value
+    that is no filter.
+    """
+    match value:
+        case str():
+            return parse_filter(value)
+        case (
+            AllOf()
+            | AnyOf()
+            | Not()
+            | Match()
+            | NumberRange()
+            | TimeRange()
+            | Exists()
+            | ImageIdPrefix()
+        ):
+            return value
+        case _:
+            raise TypeError(
+                f"{type(value).__name__} is no filter; use a condition such as "
+                'Field("speed") > 10, several joined by & and |, or their text form'
             )
 
 

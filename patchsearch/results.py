@@ -180,8 +180,10 @@ class PartitionState:
     images: int
     patches: int
     growing_patches: int
+    deleted_patches: int
     sealed_segments: int
     profile: str
+    damaged_images: int
     activity: str
 
 

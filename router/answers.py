@@ -104,6 +104,8 @@ def collection_response(
             state.images = description.images
             state.patches = description.patches
             state.growing_patches = description.growing_patches
+            state.deleted_patches = description.deleted_patches
+            state.damaged_images = description.damaged_images
             state.sealed_segments = description.sealed_segments
             state.profile = description.profile
             state.activity = description.activity

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from patchsearch.errors import DeadlineExceeded, InternalError, PatchsearchError
 from patchsearch.shard.v1 import shard_service_pb2
 from patchsearch.v1 import search_service_pb2
+from patchsearch.wire.filters import filter_to_proto
 from patchsearch.wire.status import error_from_status
 from patchsearch.wire.vectors import vector_to_proto
 from router.call_scope import CallScope, answer
@@ -86,6 +87,9 @@ def _shard_request(
         exact=query.exact,
         oversample=query.oversample,
         keep_overlapping=query.keep_overlapping,
+        filter=None if query.filter is None else filter_to_proto(query.filter),
+        ef=query.ef,
+        nprobe=query.nprobe,
     )
 
 

@@ -12,7 +12,7 @@ from google.protobuf.struct_pb2 import Struct
 
 from patchsearch.encoder.v1 import encoder_service_pb2
 from patchsearch.encoder.v1.encoder_service_pb2_grpc import EncoderServiceStub
-from patchsearch.errors import InvalidArgument, ResourceExhausted
+from patchsearch.errors import DataLoss, InvalidArgument, ResourceExhausted
 from patchsearch.shard.v1 import shard_service_pb2
 from patchsearch.v1 import search_service_pb2
 from router.call_scope import CallScope
@@ -118,7 +118,11 @@ class ImageWriter:
             partition_id=partition.id, image_ids=[image.image_id]
         )
         stub = self._shards.stub(partition.address)
-        found = self._patiently(stub.GetImages, request, scope).images
+        try:
+            found = self._patiently(stub.GetImages, request, scope).images
+        except DataLoss:
+            # What is stored is damaged, and writing it again is what mends it.
+            return False
         selection = f"{image.selector or collection.selector}/{collection.saliency}"
         return any(
             stored.digest == digest

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from patchsearch.filters import Filter
 from patchsearch.geometry import Box
 
 MAX_K = 1000
@@ -57,7 +58,7 @@ class Term:
 
 @dataclass(frozen=True, slots=True)
 class SearchQuery:
-    """Terms and how to answer; every number is within its limits."""
+    """Terms, where to look and how to answer; every number is within its limits."""
 
     terms: tuple[Term, ...]
     k: int
@@ -66,3 +67,6 @@ class SearchQuery:
     exact: bool
     oversample: float | None
     keep_overlapping: bool
+    filter: Filter | None = None
+    ef: int | None = None
+    nprobe: int | None = None

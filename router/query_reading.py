@@ -8,6 +8,8 @@ from google.protobuf.message import Message
 
 from patchsearch.errors import InvalidArgument, PatchsearchError
 from patchsearch.v1 import search_service_pb2, types_pb2
+from patchsearch.wire.filters import filter_from_proto
+from patchsearch.wire.search_effort import check_ef, check_nprobe
 from patchsearch.wire.vectors import box_from_proto, vector_from_proto
 from router.composition import check_weights
 from router.image_id import check_image_id
@@ -46,6 +48,9 @@ def read_query(request: search_service_pb2.SearchRequest, default_k: int) -> Sea
         exact=request.exact,
         oversample=_optional(request, "oversample", 1.0, 100.0),
         keep_overlapping=request.keep_overlapping,
+        filter=filter_from_proto(request.filter) if request.HasField("filter") else None,
+        ef=check_ef(request.ef) if request.HasField("ef") else None,
+        nprobe=check_nprobe(request.nprobe) if request.HasField("nprobe") else None,
     )
 
 

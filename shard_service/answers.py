@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from patchsearch.errors import DataLoss
 from shard_service.search.ranking import BoxTuple
 from shard_service.search.segment_search import Ranking
 from shard_service.segments.segment_set import Snapshot
@@ -42,26 +43,35 @@ class PartitionAnswer:
 class PartitionState:
     """A partition's state.
 
-    `profile` is "exact" while nothing is sealed, `activity` is empty when idle.
+    `profile` is "exact" while nothing is sealed; `deleted_patches` wait in sealed segments for a
+    rebuild; `damaged_images` are not searched; `activity` is empty when idle.
     """
 
     identity: Identity
     images: int
     patches: int
     growing_patches: int
+    deleted_patches: int
     sealed_segments: int
     profile: str
+    codebook: str
+    damaged_images: int
     activity: str
 
 
 def resolved_hits(
     snapshot: Snapshot, ranking: Ranking, store: PatchStore
-) -> tuple[PartitionHit, ...]:
-    """The rows of `ranking` with their images, less those replaced since `snapshot`."""
+) -> tuple[tuple[PartitionHit, ...], bool]:
+    """The rows of `ranking` with their images, and whether none was replaced since `snapshot`.
+
+    Images whose records are damaged are left out.
+    """
     tables = [segment.table for segment in snapshot.segments]
     keys = [tables[row.segment].image_ids[row.image] for row in ranking.rows]
     distinct = list(dict.fromkeys(keys))
-    stored = dict(zip(distinct, store.read_images(distinct), strict=True))
+    damaged: list[DataLoss] = []
+    images = store.read_images(distinct, on_damage=damaged.append)
+    stored = dict(zip(distinct, images, strict=True))
     hits = []
     for key, row in zip(keys, ranking.rows, strict=True):
         image = stored[key]
@@ -71,7 +81,9 @@ def resolved_hits(
             and image.first_sequence == tables[row.segment].first_sequences[row.image]
         ):
             hits.append(PartitionHit(image.image, row.box, row.level, row.score, row.suppressed))
-    return tuple(hits)
+    lost = {damage.metadata.get("image_id", "").encode("utf-8") for damage in damaged}
+    left_out = sum(key in lost for key in keys)
+    return tuple(hits), len(hits) + left_out == len(keys)
 
 
 def merged_hits(answers: Iterable[PartitionAnswer], k: int) -> list[PartitionHit]:

@@ -9,11 +9,13 @@ import numpy as np
 from patchsearch.errors import InvalidArgument
 from patchsearch.shard.v1 import shard_service_pb2 as pb
 from patchsearch.v1 import search_service_pb2, types_pb2
+from patchsearch.wire.filters import filter_from_proto
+from patchsearch.wire.search_effort import check_ef, check_nprobe
 from patchsearch.wire.vectors import matrix_from_proto, matrix_to_proto, vector_from_proto
 from shard_service import validation
 from shard_service.answers import PartitionHit, PartitionState
+from shard_service.search.query import PartitionQuery
 from shard_service.search.ranking import BoxTuple
-from shard_service.search.segment_search import PartitionQuery
 from shard_service.store.images import Image, PatchRows, StoredImage
 
 
@@ -56,8 +58,8 @@ def write_from_proto(message: pb.StoredImage) -> tuple[Image, PatchRows]:
 def query_from_proto(message: pb.SearchPartitionsRequest) -> PartitionQuery:
     """The query of a request.
 
-    Raises InvalidArgument K_OUT_OF_RANGE, VECTOR_INVALID, OVERSAMPLE_OUT_OF_RANGE or
-    SCORE_THRESHOLD_INVALID.
+    Raises InvalidArgument K_OUT_OF_RANGE, VECTOR_INVALID, OVERSAMPLE_OUT_OF_RANGE,
+    SCORE_THRESHOLD_INVALID, EF_OUT_OF_RANGE, NPROBE_OUT_OF_RANGE or FILTER_INVALID.
     """
     validation.check_k(message.k)
     oversample = message.oversample if message.HasField("oversample") else None
@@ -78,6 +80,9 @@ def query_from_proto(message: pb.SearchPartitionsRequest) -> PartitionQuery:
         exact=message.exact,
         oversample=oversample,
         keep_overlapping=message.keep_overlapping,
+        ef=check_ef(message.ef) if message.HasField("ef") else None,
+        nprobe=check_nprobe(message.nprobe) if message.HasField("nprobe") else None,
+        filter=filter_from_proto(message.filter) if message.HasField("filter") else None,
     )
 
 
@@ -146,7 +151,10 @@ def state_to_proto(state: PartitionState) -> pb.PartitionDescription:
         patches=state.patches,
         growing_patches=state.growing_patches,
         sealed_segments=state.sealed_segments,
+        deleted_patches=state.deleted_patches,
         profile=state.profile,
+        codebook=state.codebook,
+        damaged_images=state.damaged_images,
         activity=state.activity,
     )
 

@@ -10,6 +10,7 @@ import hashlib
 import json
 import os
 import shutil
+import sys
 import uuid
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -18,7 +19,7 @@ from typing import Any
 MANIFEST = "manifest.json"
 _UNFINISHED = ".unfinished-"
 _ASIDE = ".failed-"
-_FORMAT = 1
+_FORMAT = 2
 
 
 class ManifestError(Exception):
@@ -42,7 +43,9 @@ def write_directory(target: Path, facts: Mapping[str, Any], fill: Callable[[Path
         (temporary / MANIFEST).write_text(json.dumps(manifest, indent=2) + "\n", encoding="utf-8")
         sync_path(temporary / MANIFEST)
         sync_path(temporary)
+        sys.audit("patchsearch.shard", "before-rename", str(target))
         temporary.rename(target)
+        sys.audit("patchsearch.shard", "after-rename", str(target))
         sync_path(target.parent)
     except BaseException:
         shutil.rmtree(temporary, ignore_errors=True)
@@ -77,6 +80,14 @@ def move_aside(directory: Path) -> Path:
     return aside
 
 
+def remove_directory(directory: Path) -> None:
+    """Removes a derived directory. Whoever is killed meanwhile leaves what `finished` removes, not
+    a directory that fails its check."""
+    gone = directory.parent / f"{_UNFINISHED}{uuid.uuid4().hex}"
+    directory.rename(gone)
+    shutil.rmtree(gone, ignore_errors=True)
+
+
 def finished(parent: Path) -> list[Path]:
     """The derived directories below `parent`, by name; makes `parent` where it is missing.
 
@@ -84,8 +95,13 @@ def finished(parent: Path) -> list[Path]:
     """
     parent.mkdir(parents=True, exist_ok=True)
     for leftover in parent.glob(f"{_UNFINISHED}*"):
-        shutil.rmtree(leftover)
-    return sorted(path for path in parent.iterdir() if not path.name.startswith("."))
+        shutil.rmtree(leftover, ignore_errors=True)
+    return [parent / name for name in finished_names(parent)]
+
+
+def finished_names(parent: Path) -> list[str]:
+    """Names of the derived directories below `parent`, sorted; unfinished ones stay."""
+    return sorted(path.name for path in parent.iterdir() if not path.name.startswith("."))
 
 
 def _sha256(path: Path) -> str:

@@ -4,53 +4,43 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-
-from patchsearch.errors import FailedPrecondition
+from patchsearch.errors import DataLoss, FailedPrecondition
 from shard_service import validation
-from shard_service.answers import PartitionAnswer, PartitionState, resolved_hits
-from shard_service.index.profiles import DEFAULT_PROFILE, PROFILES
-from shard_service.maintenance.sealer import Sealer
-from shard_service.maintenance.sealing import Sealing
-from shard_service.partition_files import LMDB, open_codebook, recover_segments
-from shard_service.search.segment_search import PartitionQuery, search_segments
-from shard_service.segments.segment_set import SegmentSet
-from shard_service.store.group_commit import GroupCommit
-from shard_service.store.images import (
-    AdoptCodebook,
-    DeleteImage,
-    Image,
-    Operation,
-    Outcome,
-    PatchRows,
-    PutImage,
-    StoredImage,
+from shard_service.answers import PartitionAnswer, PartitionState
+from shard_service.index.codebook import SharedCodebooks
+from shard_service.index.profiles import PROFILES
+from shard_service.integrity.prepared_store import prepare_store
+from shard_service.maintenance.builder import Builder
+from shard_service.maintenance.building import Building
+from shard_service.maintenance.recall import Observe, RecallChecks
+from shard_service.maintenance.scrubbing import (
+    Damage,
+    ScrubReport,
+    check_records,
+    check_segments,
+    damaged_image,
 )
+from shard_service.options import PartitionOptions
+from shard_service.partition_files import LMDB, check_place, open_codebook, recover_segments
+from shard_service.partition_health import PartitionHealth, lost_images
+from shard_service.partition_writes import PartitionWrites
+from shard_service.search.partition_search import PartitionSearch
+from shard_service.search.query import PartitionQuery
+from shard_service.segments.segment_set import SegmentSet
+from shard_service.snapshots.taking import SnapshotReport, take_snapshot
+from shard_service.store.images import Image, PatchRows, StoredImage
 from shard_service.store.meta import Identity
 from shard_service.store.patch_store import PatchStore
-from shard_service.store.records import encode_patches
-
-# A hit's image can be replaced between the snapshot and the reading of its record.
-_ATTEMPTS = 8
-_NEWER_S = 0.2
-
-
-@dataclass(frozen=True, slots=True)
-class PartitionOptions:
-    """How a partition works; `map_bytes` is only LMDB's first map size, which grows as needed."""
-
-    seal_patches: int = 50_000
-    min_train_patches: int = 10_000
-    build_threads: int = 1
-    map_bytes: int = 1 << 30
-    profile: str = DEFAULT_PROFILE
 
 
 def no_checkpoint() -> None:
     """For searches without a deadline."""
+
+
+def not_observed(profile: str, found: int, expected: int) -> None:
+    """For partitions whose recall nobody watches."""
 
 
 class Partition:
@@ -58,35 +48,69 @@ class Partition:
 
     Opening needs no hand after any kind of end: what was acknowledged is there, what was not is
     there whole or not at all, and derived files that are unfinished or damaged are replaced.
-    `slots` bounds how many partitions of a process seal at a time. Raises DataLoss STORE_CORRUPT
-    when the store itself cannot be read.
+    `slots` bounds how many partitions of a process build at a time, `codebooks` are shared with
+    them, `observe` is told of measured recall, `partition_id` is the one that the directory must
+    hold, where that is known. Raises DataLoss STORE_CORRUPT when nothing of the store can be read,
+    or nothing that is sure to be current; FailedPrecondition PARTITION_MISPLACED when it is the
+    directory of another partition.
     """
 
     def __init__(
-        self, directory: Path, options: PartitionOptions, slots: threading.Semaphore | None = None
+        self,
+        directory: Path,
+        options: PartitionOptions,
+        slots: threading.Semaphore | None = None,
+        codebooks: SharedCodebooks | None = None,
+        observe: Observe = not_observed,
+        partition_id: str = "",
     ) -> None:
+        self._directory = directory
         self._options = options
         self._profile = PROFILES[options.profile]
-        self._store = PatchStore(directory / LMDB, options.map_bytes)
+        codebooks = codebooks or SharedCodebooks()
+        condition = prepare_store(directory)
+        self._store = PatchStore(directory / LMDB, options.map_bytes, durable=options.durable)
         self.identity: Identity = self._store.identity
-        recovered = recover_segments(directory, self._store)
-        self._damaged_images = recovered.damaged_images
+        name = self.identity.partition_id
+        try:
+            check_place(directory, name, partition_id)
+            # First, so that the segments share it.
+            codebook = open_codebook(directory, self._store.codebook_id(), codebooks)
+            recovered = recover_segments(directory, self._store, codebooks)
+            lost = lost_images(condition, self._store)
+        except BaseException:
+            self._store.close()
+            raise
+        self._health = PartitionHealth(name, (*lost, *map(damaged_image, recovered.damaged)))
         self._segments = SegmentSet(
-            self.identity.dim, recovered.sealed, recovered.growing, recovered.images
+            self.identity.dim,
+            recovered.sealed,
+            recovered.growing,
+            recovered.images,
+            self._store.commits,
         )
-        self._sealing = Sealing(
+        self._building = Building(
             directory,
+            self.identity.dim,
             self._segments,
             self._profile,
-            open_codebook(directory, self._store.codebook_id()),
-            min_train_patches=options.min_train_patches,
-            threads=options.build_threads,
-            adopt=lambda codebook_id: self._adopt(codebook_id),
+            codebook,
+            codebooks,
+            options.build_limits(),
+            adopt=lambda codebook_id: self._writes.adopt_codebook(codebook_id),
         )
-        name = self.identity.partition_id
-        self._sealer = Sealer(name, self._sealing.seal, slots or threading.Semaphore(1))
-        self._writer: GroupCommit[Operation, Outcome] = GroupCommit(name, self._commit)
-        self._seal_when_due(1 if recovered.failed_segments else options.seal_patches)
+        self._recall = RecallChecks(name, options.recall_share, observe)
+        self._builder = Builder(
+            name, self._maintain, slots or threading.Semaphore(1), options.idle_s
+        )
+        self._writes = PartitionWrites(self._store, self._segments, self._health, self._committed)
+        self._search = PartitionSearch(
+            self._store, self._segments, self._writes.mend_filters, self._recall.searched
+        )
+        self._seal_at = 1 if recovered.failed_segments else options.seal_patches
+        self._builder.touch()
+        if self._seal_is_due() or self._building.due(idle=False):
+            self._builder.request()
 
     def put(self, writes: Sequence[tuple[Image, PatchRows]], fingerprint: str) -> list[bool]:
         """Writes images whole; returns, once all are durable and searchable, which were applied.
@@ -99,8 +123,7 @@ class Partition:
         """
         if any(len(patches) for _, patches in writes):
             self.check_fingerprint(fingerprint)
-        operations = [self._prepared(image, patches) for image, patches in writes]
-        return [outcome.applied for outcome in self._writer.submit(operations)]
+        return self._writes.put(writes)
 
     def delete(self, image_ids: Sequence[str], version: int) -> list[bool]:
         """Deletes by tombstone; returns, once that is durable, which images were there.
@@ -108,11 +131,7 @@ class Partition:
         Raises InvalidArgument IMAGE_ID_INVALID or HASH_OUT_OF_RANGE, and what `put` raises for
         the disk.
         """
-        keys = [validation.image_key(image_id) for image_id in image_ids]
-        for key in keys:
-            self._check_placed(key)
-        outcomes = self._writer.submit([DeleteImage(key, version) for key in keys])
-        return [outcome.displaced is not None for outcome in outcomes]
+        return self._writes.delete(image_ids, version)
 
     def search(
         self,
@@ -123,45 +142,57 @@ class Partition:
         """The best `query.k` patches, scored exactly; sees every write acknowledged before it.
 
         `checkpoint` is called now and then and may raise to give up. Raises FailedPrecondition
-        ENCODER_MISMATCH, InvalidArgument VECTOR_INVALID or K_OUT_OF_RANGE.
+        ENCODER_MISMATCH, InvalidArgument VECTOR_INVALID or K_OUT_OF_RANGE; Unavailable STORE_FAILED
+        after a durable write that could not be made searchable, until the partition is reopened.
         """
+        self._health.check()
         self.check_fingerprint(fingerprint)
         validation.check_k(query.k)
         validation.check_vectors(query.vector[None, :], self.identity.dim, "query vector")
-        attempt = 1
-        while True:
-            snapshot = self._segments.snapshot
-            ranking = search_segments(snapshot.segments, query, checkpoint)
-            hits = resolved_hits(snapshot, ranking, self._store)
-            if len(hits) == len(ranking.rows) or attempt == _ATTEMPTS:
-                return PartitionAnswer(hits, snapshot.patches, ranking.candidates_read)
-            attempt += 1
-            self._segments.wait_newer(snapshot.number, _NEWER_S)
+        return self._search.search(query, checkpoint)
 
     def get_images(self, image_ids: Sequence[str], *, with_patches: bool) -> list[StoredImage]:
-        """The images that are stored, in the order asked for; InvalidArgument IMAGE_ID_INVALID."""
+        """The images that are stored, in the order asked for.
+
+        Raises InvalidArgument IMAGE_ID_INVALID, DataLoss STORE_CORRUPT when one of them is damaged.
+        """
         keys = [validation.image_key(image_id) for image_id in image_ids]
-        found = self._store.read_images(keys, with_patches=with_patches)
+        # Without its patches a damaged image may look whole, and nobody would write it again.
+        self._health.check_images(image_ids)
+        try:
+            found = self._store.read_images(keys, with_patches=with_patches)
+        except DataLoss as loss:
+            self._health.note_loss(loss)
+            raise
         return [image for image in found if image is not None]
 
     def list_images(self, after: str, prefix: str, page_size: int) -> list[StoredImage]:
         """At most `page_size` images without patches, by the bytes of their ids.
 
         Only ids behind `after` that begin with `prefix`; fewer than `page_size` only at the end.
+        Damaged images are left out, and counted by `describe`.
         """
-        return self._store.list_images(after.encode("utf-8"), prefix.encode("utf-8"), page_size)
+        return self._store.list_images(
+            after.encode("utf-8"), prefix.encode("utf-8"), page_size, self._health.note_loss
+        )
 
     def describe(self) -> PartitionState:
         """The state as of now."""
         snapshot = self._segments.snapshot
+        profiles = {one.profile_name for one in snapshot.segments} - {"exact"}
         return PartitionState(
             identity=self.identity,
             images=snapshot.images,
             patches=snapshot.patches,
             growing_patches=snapshot.growing_patches,
+            deleted_patches=snapshot.deleted_patches,
             sealed_segments=snapshot.sealed_segments,
-            profile=self._profile.name if snapshot.sealed_segments else "exact",
-            activity="; ".join(self._activities()),
+            profile="+".join(sorted(profiles)) or "exact",
+            codebook=self._store.codebook_id(),
+            damaged_images=self._health.damaged_images,
+            activity="; ".join(
+                self._health.activities(self._building.activity, self._builder.failure)
+            ),
         )
 
     def seal(self) -> int:
@@ -170,15 +201,49 @@ class Partition:
         Raises FailedPrecondition PARTITION_TOO_SMALL when there is no codebook and too little to
         train one; what the disk raised when building failed.
         """
-        growing = self._segments.snapshot.growing_patches
-        if growing and not self._sealing.can_seal(growing):
-            raise FailedPrecondition(
-                "PARTITION_TOO_SMALL",
-                f"partition {self.identity.partition_id} has {growing} growing patches; training "
-                f"the codebook needs {self._sealing.train_limit}: it is searched exactly, and "
-                "nothing is to be done",
-            )
-        return self._sealer.seal_now()
+        self._health.check()
+        self._check_large_enough(self._segments.snapshot.growing_patches, "growing patches")
+        return self._builder.run(self._building.seal)
+
+    def compact(self) -> tuple[int, int]:
+        """Makes one segment without deleted rows of all sealed ones and of what has grown.
+
+        Returns the deleted rows that are gone and the sealed segments that became one. Raises what
+        `seal` raises.
+        """
+        self._health.check()
+        self._check_large_enough(self._segments.snapshot.patches, "patches")
+        return self._builder.run(self._building.compact)
+
+    def snapshot(self, destination: str) -> SnapshotReport:
+        """Writes a copy, consistent as of one moment during the call, to a path or an fsspec URL.
+
+        Raises InvalidArgument DESTINATION_INVALID, FailedPrecondition DESTINATION_EXISTS,
+        ResourceExhausted DISK_FULL, Unavailable DESTINATION_FAILED.
+        """
+        with self._health.told("snapshot") as tell:
+            files = self._building.files
+            return take_snapshot(self._directory, self._store, files, destination, tell)
+
+    def scrub(self, checkpoint: Callable[[], None] = no_checkpoint) -> ScrubReport:
+        """Reads everything that is on the disk and compares it with its checksums.
+
+        A damaged segment is moved aside and its rows are searched exactly until it is rebuilt;
+        images with damaged records are told. `checkpoint` is called now and then and may raise.
+        """
+        with self._health.told("scrub") as tell:
+            images, patches, damaged = check_records(self._store, checkpoint, tell)
+            files = self._building.files
+
+            def work(stop: threading.Event) -> tuple[int, list[Damage]]:
+                return check_segments(self._segments, self._store, files, checkpoint, tell)
+
+            segments, broken = self._builder.run(work)
+        if broken:
+            self._seal_at = 1
+            self._builder.request()
+        self._health.note(damaged)
+        return ScrubReport(images, patches, segments, (*damaged, *broken))
 
     def check_fingerprint(self, fingerprint: str) -> None:
         """Raises FailedPrecondition ENCODER_MISMATCH for another encoder's vectors."""
@@ -194,45 +259,39 @@ class Partition:
 
     def close(self) -> None:
         """Finishes waiting writes, gives up a running build, and closes the store."""
-        self._sealer.stop.set()
-        self._writer.close()
-        self._sealer.close()
+        self._builder.stop.set()
+        self._writes.close()
+        self._builder.close()
+        self._recall.close()
         self._store.close()
 
-    def _prepared(self, image: Image, patches: PatchRows) -> PutImage:
-        validation.check_image(image)
-        self._check_placed(image.image_id)
-        validation.check_patches(image, patches)
-        if len(patches):
-            validation.check_vectors(patches.vectors, self.identity.dim, "patch vector")
-        halved = patches.vectors.astype(np.float16)
-        stored = PatchRows(patches.boxes, patches.levels, patches.scores, halved)
-        return PutImage(image, stored, encode_patches(image.image_id, stored))
-
-    def _check_placed(self, key: bytes) -> None:
-        mine = self.identity
-        validation.check_placed(key, mine.partition_id, mine.hash_start, mine.hash_end)
-
-    def _commit(self, operations: Sequence[Operation]) -> Sequence[Outcome]:
-        outcomes = self._store.commit(operations)
-        self._segments.apply(operations, outcomes)
-        self._seal_when_due(self._options.seal_patches)
-        return outcomes
-
-    def _adopt(self, codebook_id: str) -> None:
-        self._writer.submit([AdoptCodebook(codebook_id)])
-
-    def _seal_when_due(self, limit: int) -> None:
-        growing = self._segments.snapshot.growing_patches
-        if growing >= limit and self._sealing.can_seal(growing):
-            self._sealer.request()
-
-    def _activities(self) -> list[str]:
-        told = [self._sealing.activity] if self._sealing.activity else []
-        if self._sealer.failure is not None:
-            told.append(f"sealing failed and is tried again: {self._sealer.failure}")
-        if self._damaged_images:
-            told.append(
-                f"{self._damaged_images} damaged images are not searched: ingest them again"
+    def _check_large_enough(self, patches: int, what: str) -> None:
+        if patches and not self._building.can_build(patches):
+            raise FailedPrecondition(
+                "PARTITION_TOO_SMALL",
+                f"partition {self.identity.partition_id} has {patches} {what}; training "
+                f"the codebook needs {self._building.train_limit}: they are searched exactly, and "
+                "nothing is to be done",
             )
-        return told
+
+    def _committed(self, displaced: bool) -> None:
+        self._builder.touch()
+        if self._seal_is_due() or (displaced and self._building.due(idle=False)):
+            self._builder.request()
+
+    def _seal_is_due(self) -> bool:
+        growing = self._segments.snapshot.growing_patches
+        return growing >= self._seal_at and self._building.can_build(growing)
+
+    def _maintain(self, stop: threading.Event, idle: bool) -> bool:
+        """Does what is due next; returns whether there was anything."""
+        if self._health.failed:
+            return False
+        if self._seal_is_due():
+            self._seal_at = self._options.seal_patches
+            self._building.seal(stop)
+            return True
+        if not self._building.due(idle=idle):
+            return False
+        self._building.merge(stop, idle=idle)
+        return True

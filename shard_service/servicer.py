@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import NoReturn
 
 import grpc
@@ -41,8 +41,10 @@ class ShardServicer(ShardServiceServicer):
     """Serves a `Shard`; raises the errors of `patchsearch.errors`, which the server turns into
     statuses. Thread-safe."""
 
-    def __init__(self, shard: Shard) -> None:
+    def __init__(self, shard: Shard, snapshot_roots: Sequence[str] = ()) -> None:
+        """Snapshots may be written below `snapshot_roots`: absolute paths, and prefixes of URLs."""
         self._shard = shard
+        self._snapshot_roots = tuple(snapshot_roots)
 
     def CreatePartition(
         self, request: pb.CreatePartitionRequest, context: grpc.ServicerContext
@@ -142,17 +144,32 @@ class ShardServicer(ShardServiceServicer):
     def CompactPartition(
         self, request: pb.CompactPartitionRequest, context: grpc.ServicerContext
     ) -> pb.CompactPartitionResponse:
-        _refuse("compact; nothing is lost: deleted rows are skipped at search")
+        dropped, merged = self._shard.partition(request.partition_id).compact()
+        return pb.CompactPartitionResponse(dropped_rows=dropped, merged_segments=merged)
 
     def SnapshotPartition(
         self, request: pb.SnapshotPartitionRequest, context: grpc.ServicerContext
     ) -> pb.SnapshotPartitionResponse:
-        _refuse("take snapshots; copy the data directory of a stopped shard")
+        partition = self._shard.partition(request.partition_id)
+        validation.check_destination(request.destination, self._snapshot_roots)
+        report = partition.snapshot(request.destination)
+        return pb.SnapshotPartitionResponse(
+            files=report.files, bytes=report.bytes, images=report.images, patches=report.patches
+        )
 
     def ScrubPartition(
         self, request: pb.ScrubPartitionRequest, context: grpc.ServicerContext
     ) -> pb.ScrubPartitionResponse:
-        _refuse("scrub; start it again and every file is checked")
+        report = self._shard.partition(request.partition_id).scrub(_checkpoint(context))
+        return pb.ScrubPartitionResponse(
+            images=report.images,
+            patches=report.patches,
+            segments=report.segments,
+            damages=[
+                pb.Damage(place=one.place, image_id=one.image_id, detail=one.detail)
+                for one in report.damages
+            ],
+        )
 
     def CopyPartition(
         self, request: pb.CopyPartitionRequest, context: grpc.ServicerContext
@@ -165,9 +182,10 @@ class ShardServicer(ShardServiceServicer):
         _refuse("split partitions; start a new collection with more partitions")
 
 
-def shard_service(shard: Shard) -> Service:
+def shard_service(shard: Shard, snapshot_roots: Sequence[str] = ()) -> Service:
     """The service to be run by `service_runtime`."""
-    return Service(SERVICE_NAME, ShardServicer(shard), add_ShardServiceServicer_to_server)
+    servicer = ShardServicer(shard, snapshot_roots)
+    return Service(SERVICE_NAME, servicer, add_ShardServiceServicer_to_server)
 
 
 def _checkpoint(context: grpc.ServicerContext) -> Callable[[], None]:
@@ -176,7 +194,7 @@ def _checkpoint(context: grpc.ServicerContext) -> Callable[[], None]:
     def check() -> None:
         if time.monotonic() > until:
             raise DeadlineExceeded(
-                "DEADLINE_EXCEEDED", "the search ran out of time; give it a longer deadline"
+                "DEADLINE_EXCEEDED", "the call ran out of time; give it a longer deadline"
             )
 
     return check

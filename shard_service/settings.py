@@ -9,7 +9,7 @@ from pydantic import Field
 from pydantic_settings import SettingsConfigDict
 
 from service_runtime.settings import ServiceSettings
-from shard_service.partition import PartitionOptions
+from shard_service.options import PartitionOptions
 
 
 class ShardSettings(ServiceSettings):
@@ -25,11 +25,23 @@ class ShardSettings(ServiceSettings):
         "disk: LMDB does not work over a network."
     )
     name: str = Field("shard-0", min_length=1, description="Name of this shard in the placement.")
-    profile: Literal["exact", "hnsw", "opq64", "graph"] = Field(
-        "graph", description="Index profile of segments that are sealed from now on."
+    profile: Literal[
+        "graph", "compact", "hnsw", "opq64", "opq64-iterative", "graph-opq64", "exact"
+    ] = Field(
+        "graph",
+        description="Index profile of segments that are sealed from now on; CompactPartition "
+        "brings older ones to it.",
     )
     seal_patches: int = Field(
-        50_000, ge=1, description="Patches that a partition searches exactly before it seals them."
+        8192, ge=1, description="Patches that a partition searches exactly before it seals them."
+    )
+    max_segment_patches: int = Field(
+        2_000_000, ge=1024, description="Patches of the largest segment that merging makes."
+    )
+    idle_s: float = Field(
+        30.0,
+        gt=0,
+        description="Seconds without a write after which small segments join larger ones.",
     )
     min_train_patches: int = Field(
         10_000,
@@ -40,6 +52,18 @@ class ShardSettings(ServiceSettings):
         1, ge=1, le=256, description="Partitions that this shard searches side by side, over all."
     )
     build_threads: int = Field(1, ge=1, le=256, description="Threads that build an index.")
+    recall_share: float = Field(
+        0.001,
+        ge=0,
+        le=1,
+        description="Share of searches that are answered again exactly, in the background, to "
+        "measure recall; see the metrics patchsearch_recall_*.",
+    )
+    snapshot_roots: list[str] = Field(
+        default_factory=list,
+        description="Absolute directories and URL prefixes below which snapshots may be written, "
+        "besides DATA/snapshots.",
+    )
     map_gb: float = Field(
         1.0, gt=0, le=65536, description="First size of a partition's LMDB map, in GiB; it grows."
     )
@@ -49,7 +73,10 @@ class ShardSettings(ServiceSettings):
         return PartitionOptions(
             seal_patches=self.seal_patches,
             min_train_patches=self.min_train_patches,
+            max_segment_patches=self.max_segment_patches,
             build_threads=self.build_threads,
+            idle_s=self.idle_s,
+            recall_share=self.recall_share,
             map_bytes=int(self.map_gb * (1 << 30)) & ~0xFFFF or 1 << 20,
             profile=self.profile,
         )

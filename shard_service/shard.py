@@ -21,9 +21,13 @@ from service_runtime.logs import logger
 from shard_service import validation
 from shard_service.answers import PartitionAnswer, PartitionHit, merged_hits
 from shard_service.directory_lock import DirectoryLock
-from shard_service.partition import Partition, PartitionOptions, no_checkpoint
+from shard_service.index.codebook import SharedCodebooks
+from shard_service.maintenance.recall import Observe
+from shard_service.options import PartitionOptions
+from shard_service.partition import Partition, no_checkpoint, not_observed
 from shard_service.partition_files import UNFINISHED, create_partition
-from shard_service.search.segment_search import PartitionQuery
+from shard_service.search.query import PartitionQuery
+from shard_service.snapshots.staging import remove_leftovers
 from shard_service.store.meta import Identity
 
 
@@ -39,12 +43,22 @@ class Shard:
     """The open partitions below `data`/partitions. Thread-safe.
 
     Nothing is open before `open`. A partition that cannot be opened does not keep the others from
-    serving: calls for it raise what opening it raised.
+    serving: calls for it raise what opening it raised. Neither does one that lies in the directory
+    of another: it is not opened.
     """
 
-    def __init__(self, data: Path, options: PartitionOptions, *, search_threads: int = 1) -> None:
+    def __init__(
+        self,
+        data: Path,
+        options: PartitionOptions,
+        *,
+        search_threads: int = 1,
+        observe: Observe = not_observed,
+    ) -> None:
         self._data = data
         self._options = options
+        self._codebooks = SharedCodebooks()
+        self._observe = observe
         self._partitions: dict[str, Partition] = {}
         self._failures: dict[str, PatchsearchError] = {}
         self._changing = threading.Lock()
@@ -70,10 +84,12 @@ class Shard:
         parent.mkdir(parents=True, exist_ok=True)
         for leftover in parent.glob(f"{UNFINISHED}*"):
             shutil.rmtree(leftover)
+        for folder in (self._data / "snapshots", *self._data.glob("snapshots/*/")):
+            remove_leftovers(folder)
         log = logger("shard")
         for path in sorted(parent.iterdir()):
             try:
-                self._partitions[path.name] = Partition(path, self._options, self._slots)
+                self._partitions[path.name] = self._opened(path)
             except PatchsearchError as error:
                 self._failures[path.name] = error
                 log.error("partition cannot be opened", partition=path.name, error=str(error))
@@ -99,7 +115,7 @@ class Shard:
                 return False
             path = self._parent / identity.partition_id
             create_partition(path, identity, self._options.map_bytes)
-            self._partitions[path.name] = Partition(path, self._options, self._slots)
+            self._partitions[path.name] = self._opened(path)
             return True
 
     def partition(self, partition_id: str) -> Partition:
@@ -168,6 +184,11 @@ class Shard:
         if self._lock is not None:
             self._lock.release()
             self._lock = None
+
+    def _opened(self, path: Path) -> Partition:
+        return Partition(
+            path, self._options, self._slots, self._codebooks, self._observe, path.name
+        )
 
     @property
     def _parent(self) -> Path:

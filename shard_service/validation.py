@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import re
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -11,7 +13,7 @@ from numpy.typing import NDArray
 
 from patchsearch.errors import InvalidArgument
 from shard_service.store.images import Image, PatchRows
-from shard_service.store.patch_store import MAX_KEY_BYTES
+from shard_service.store.stored_images import MAX_KEY_BYTES
 
 MAX_PATCHES = 4096
 MAX_BATCH = 1000
@@ -162,4 +164,20 @@ def check_patches(image: Image, patches: PatchRows) -> None:
             "PATCHES_INVALID",
             f"image {name!r} has a patch of level 0 or without a finite selection score; "
             "levels start at 1",
+        )
+
+
+def check_destination(destination: str, roots: Sequence[str]) -> None:
+    """Raises InvalidArgument DESTINATION_INVALID unless `destination` lies below one of `roots`."""
+    where = destination if "://" in destination else os.path.normpath(destination)
+    steps_up = ".." in destination.split("/")
+    absolute = "://" in destination or destination.startswith("/")
+    # "::" chains file systems: the last of them need not lie below the root of the first.
+    chained = "::" in destination
+    below = any(where.startswith(root.rstrip("/") + "/") for root in roots)
+    if steps_up or chained or not absolute or not below:
+        raise InvalidArgument(
+            "DESTINATION_INVALID",
+            f"snapshots may not be written to {destination!r}; name an absolute path or a URL "
+            f"below one of: {', '.join(roots) or '(none)'}; --snapshot-roots allows more",
         )

@@ -8,7 +8,16 @@ from importlib import metadata
 
 import typer
 
-from patchsearch.cli import image_commands, ingest_command, search_command, serve_command
+from patchsearch.cli import (
+    bench_command,
+    image_commands,
+    ingest_command,
+    restore_command,
+    search_command,
+    serve_command,
+    shard_commands,
+    verify_command,
+)
 from patchsearch.errors import PatchsearchError
 
 FAILED, UNREACHABLE = 1, 3
@@ -27,6 +36,10 @@ app.command("get")(image_commands.get)
 app.command("delete")(image_commands.delete)
 app.command("list")(image_commands.list_images)
 app.command("describe")(image_commands.describe)
+app.command("verify")(verify_command.verify)
+app.command("restore")(restore_command.restore)
+app.add_typer(shard_commands.app)
+app.add_typer(bench_command.app)
 
 
 @app.command()

@@ -81,8 +81,9 @@ def describe(
     for part in state.partitions:
         health = "" if part.available else "  NOT AVAILABLE"
         activity = f"  {part.activity}" if part.activity else ""
+        damaged = f"  {part.damaged_images} DAMAGED IMAGES" if part.damaged_images else ""
         typer.echo(
             f"  {part.partition_id} on {part.shard}: {part.images} images, {part.patches} patches,"
             f" {part.growing_patches} growing, {part.sealed_segments} sealed"
-            f" ({part.profile}){activity}{health}"
+            f" ({part.profile}){activity}{damaged}{health}"
         )

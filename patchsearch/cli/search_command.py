@@ -39,7 +39,18 @@ def search(
     min_coverage: Annotated[
         float | None, typer.Option(help="refuse when less than this share answered, 0 to 1")
     ] = None,
+    filter: Annotated[
+        str | None,
+        typer.Option(help="""search images that meet this: 'weather = "snow" and speed >= 10'"""),
+    ] = None,
     exact: Annotated[bool, typer.Option(help="scan every vector instead of the index")] = False,
+    oversample: Annotated[
+        float | None, typer.Option(help="candidates read for each hit, 1 to 100")
+    ] = None,
+    ef: Annotated[int | None, typer.Option(help="beam width of graph indexes, 1 to 4096")] = None,
+    nprobe: Annotated[
+        int | None, typer.Option(help="cells that inverted-file indexes look into, 1 to 65536")
+    ] = None,
     as_json: AsJson = False,
     sheet: Annotated[Path | None, typer.Option(help="draw the hits into this PNG")] = None,
     timeout_s: TimeoutS = 30.0,
@@ -60,6 +71,14 @@ def search(
         options["score_threshold"] = threshold
     if min_coverage is not None:
         options["min_coverage"] = min_coverage
+    if filter is not None:
+        options["filter"] = filter
+    if oversample is not None:
+        options["oversample"] = oversample
+    if ef is not None:
+        options["ef"] = ef
+    if nprobe is not None:
+        options["nprobe"] = nprobe
     with Client(address, timeout_s=timeout_s) as client:
         result = client.search(*terms, **options)
     if sheet is not None:

@@ -20,11 +20,14 @@ from patchsearch.query import (
     TermLike,
     Text,
     VectorTerm,
+    as_filter,
     as_query,
     as_term,
 )
 from patchsearch.v1 import search_service_pb2 as pb
 from patchsearch.v1 import types_pb2
+from patchsearch.wire.filters import filter_to_proto
+from patchsearch.wire.search_effort import check_ef, check_nprobe
 from patchsearch.wire.structs import struct_to_proto
 from patchsearch.wire.vectors import box_to_proto, vector_to_proto
 
@@ -42,7 +45,8 @@ def search_request(query: Query) -> pb.SearchRequest:
     """The message of a search; reads the files that its crops name.
 
     Raises InvalidArgument for what can be told without the server: K_OUT_OF_RANGE, QUERY_EMPTY
-    (no terms), TEXT_INVALID, VECTOR_INVALID, FILE_UNREADABLE, PIXELS_INVALID.
+    (no terms), EF_OUT_OF_RANGE, NPROBE_OUT_OF_RANGE, FILTER_INVALID, TEXT_INVALID, VECTOR_INVALID,
+    FILE_UNREADABLE, PIXELS_INVALID.
     """
     if not query.terms:
         raise InvalidArgument("QUERY_EMPTY", "query has no terms; give a text, a crop or a patch")
@@ -56,6 +60,9 @@ def search_request(query: Query) -> pb.SearchRequest:
         exact=query.exact,
         oversample=query.oversample,
         keep_overlapping=query.keep_overlapping,
+        filter=None if query.filter is None else filter_to_proto(as_filter(query.filter)),
+        ef=None if query.ef is None else check_ef(query.ef),
+        nprobe=None if query.nprobe is None else check_nprobe(query.nprobe),
     )
 
 

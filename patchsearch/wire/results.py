@@ -167,6 +167,8 @@ def _partition(message: pb.PartitionState) -> results.PartitionState:
         images=message.images,
         patches=message.patches,
         growing_patches=message.growing_patches,
+        deleted_patches=message.deleted_patches,
+        damaged_images=message.damaged_images,
         sealed_segments=message.sealed_segments,
         profile=message.profile,
         activity=message.activity,

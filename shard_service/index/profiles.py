@@ -4,42 +4,114 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Literal
+
+
+@dataclass(frozen=True, slots=True)
+class Rotation:
+    """The orthogonal projection in front of a quantizer.
+
+    `pca`: the `dims` directions of most variance. `opq`: those, dealt to `subspaces` of equal size
+    so that every subspace has an equal product of variances (parametric OPQ, closed form).
+    `opq-iterative`: FAISS's alternating optimisation, which takes minutes.
+    """
+
+    kind: Literal["pca", "opq", "opq-iterative"]
+    dims: int
+    subspaces: int = 1
 
 
 @dataclass(frozen=True, slots=True)
 class Profile:
     """What a sealed segment's index is made of and how it is asked.
 
-    `factory` names the index as `faiss.index_factory` would; empty: no index, every row is read.
-    `code_bytes` is the product quantizer's code, behind a parametric OPQ rotation (0: float32
-    rows). `links` is HNSW's M (0: no graph). `ef_construction` and `ef_search` are HNSW's beam
-    widths; a search never uses less than it wants candidates. `oversample` is how many candidates
-    are read for each hit asked for.
+    `factory` is a `faiss.index_factory` string for the rotated vectors: SQ8, PQ<m>, PQ<m>x4fs or
+    Flat, alone or behind HNSW<M>; empty: no index, every row is read. `cell_rows` puts it behind an
+    inverted file with a cell for so many rows, in segments of `cells_from_rows` or more.
+
+    `ef_construction`, `ef_search` and `nprobe` are the graph's beam widths and the share of cells
+    that is looked into. `oversample` is how many candidates are rescored for each hit asked for,
+    `min_candidates` how many at least. They are for segments of 50 000 rows; in larger ones beams
+    and candidates grow with the square root of the rows.
     """
 
     name: str
     factory: str
-    code_bytes: int = 0
-    links: int = 0
+    rotation: Rotation | None = None
     ef_construction: int = 0
     ef_search: int = 0
+    cell_rows: int = 0
+    cells_from_rows: int = 0
+    nprobe: float = 0.0
     oversample: float = 1.0
+    min_candidates: int = 0
+
+    @property
+    def has_graph(self) -> bool:
+        """Whether it searches a graph."""
+        return self.factory.startswith("HNSW")
+
+    @property
+    def needs_training(self) -> bool:
+        """Whether it needs a codebook."""
+        return self.rotation is not None
+
+    @property
+    def quantizer(self) -> str:
+        """The part of the factory that a codebook is trained for, such as "PQ64"; "" for none."""
+        code = self.factory.rpartition("_")[2] if self.has_graph else self.factory
+        return "" if code == "Flat" else code
 
 
 PROFILES: Mapping[str, Profile] = {
     profile.name: profile
     for profile in (
         Profile("exact", ""),
-        Profile("hnsw", "HNSW32,Flat", links=32, ef_construction=80, ef_search=128, oversample=2.0),
-        Profile("opq64", "OPQ64_512,PQ64", code_bytes=64, oversample=8.0),
         Profile(
-            "graph",
-            "OPQ64_512,HNSW32_PQ64",
-            code_bytes=64,
-            links=32,
+            "hnsw",
+            "HNSW32_Flat",
             ef_construction=80,
             ef_search=128,
-            oversample=8.0,
+            oversample=4.0,
+            min_candidates=64,
+        ),
+        Profile(
+            "opq64", "PQ64", rotation=Rotation("opq", 512, 64), oversample=6.0, min_candidates=128
+        ),
+        Profile(
+            "opq64-iterative",
+            "PQ64",
+            rotation=Rotation("opq-iterative", 512, 64),
+            oversample=6.0,
+            min_candidates=128,
+        ),
+        Profile(
+            "graph",
+            "HNSW18_SQ8",
+            rotation=Rotation("pca", 160),
+            ef_construction=80,
+            ef_search=128,
+            oversample=6.0,
+            min_candidates=96,
+        ),
+        Profile(
+            "graph-opq64",
+            "HNSW32_PQ64",
+            rotation=Rotation("opq", 512, 64),
+            ef_construction=80,
+            ef_search=128,
+            oversample=6.0,
+            min_candidates=96,
+        ),
+        Profile(
+            "compact",
+            "PQ96x4fs",
+            rotation=Rotation("opq", 192, 96),
+            cell_rows=1024,
+            cells_from_rows=200_000,
+            nprobe=0.5,
+            oversample=6.0,
+            min_candidates=160,
         ),
     )
 }

@@ -9,26 +9,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from shard_service.search.candidates import CandidateSource
+from shard_service.search.query import PartitionQuery
 from shard_service.search.ranking import BoxTuple, Kept, hit_order, keep_best, keep_first
 from shard_service.search.scoring import exact_scores
 from shard_service.segments.row_table import RowTable, Segment
-
-
-@dataclass(frozen=True, eq=False, slots=True)
-class PartitionQuery:
-    """What to look for in a partition.
-
-    `vector` (dim,) float32, unit; `k` 1..1000; `score_threshold` leaves out lower cosines;
-    `exact` scans every row; `oversample` candidates for each hit, None: the profile's;
-    `keep_overlapping` switches dedup off.
-    """
-
-    vector: NDArray[np.float32]
-    k: int
-    score_threshold: float | None = None
-    exact: bool = False
-    oversample: float | None = None
-    keep_overlapping: bool = False
+from shard_service.segments.selection import Selection
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,15 +37,18 @@ class Ranking:
 
 
 def search_segments(
-    segments: Sequence[Segment], query: PartitionQuery, checkpoint: Callable[[], None]
+    segments: Sequence[Segment],
+    selections: Sequence[Selection],
+    query: PartitionQuery,
+    checkpoint: Callable[[], None],
 ) -> Ranking:
-    """The best `query.k` rows of `segments`; fewer only when there are no more.
+    """The best `query.k` of the selected rows of `segments`; fewer only when there are no more.
 
     Scores are exact, whatever the index said. A hit's suppressed patches are all patches of its
     image that overlap it and reach the threshold, candidates or not. `checkpoint` is called between
     rounds and may raise to give up. Thread-safe; releases the GIL in the heavy parts.
     """
-    pool = _Pool(segments, query)
+    pool = _Pool(segments, selections, query)
     wanted = query.k
     while True:
         checkpoint()
@@ -75,12 +63,17 @@ def search_segments(
 class _Pool:
     """The candidates of one search, scored exactly; parallel columns, one entry a candidate."""
 
-    def __init__(self, segments: Sequence[Segment], query: PartitionQuery) -> None:
+    def __init__(
+        self,
+        segments: Sequence[Segment],
+        selections: Sequence[Selection],
+        query: PartitionQuery,
+    ) -> None:
         self._query = query
         self._segments = segments
         self._sources = [
-            CandidateSource(segment, query.vector, exact=query.exact, oversample=query.oversample)
-            for segment in segments
+            CandidateSource(segment, selection, query)
+            for segment, selection in zip(segments, selections, strict=True)
         ]
         self._reads = [0] * len(segments)
         self._dry = [False] * len(segments)
@@ -136,7 +129,7 @@ class _Pool:
     def ranking(self, order: NDArray[np.int64]) -> Ranking:
         """The kept candidates as rows, with what they suppress."""
         read = sum(
-            max(source.scanned, rescored)
+            max(source.read, rescored)
             for source, rescored in zip(self._sources, self._reads, strict=True)
         )
         boxes = [(x, y, w, h) for x, y, w, h in self._boxes[order].tolist()]
@@ -199,7 +192,7 @@ def _overlapping(
     starts = table.image_starts[images]
     counts = table.image_starts[images + 1] - starts
     ends = np.cumsum(counts)
-    rows = np.arange(ends[-1]) + np.repeat(starts - ends + counts, counts)
+    rows = table.rows_at(np.arange(ends[-1]) + np.repeat(starts - ends + counts, counts))
     own, kept = table.boxes[rows], np.repeat(boxes, counts, axis=0)
     shared = (own[:, :2] < kept[:, :2] + kept[:, 2:]) & (kept[:, :2] < own[:, :2] + own[:, 2:])
     return np.unique(rows[shared.all(axis=1)])

@@ -5,14 +5,17 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TypeVar
 
+import faiss
 import numpy as np
 from numpy.typing import NDArray
 
-from shard_service.search.scoring import inner_products
+from shard_service.index.half_rows import GrowingHalfRows
 from shard_service.segments.row_table import RowTable
+from shard_service.segments.selection import Selection, selected
 from shard_service.store.images import PatchRows
 
-_CHUNK_ROWS = 16384
+_FIRST_CHUNK_ROWS = 256
+_CHUNK_ROWS = 4096
 _FIRST_CAPACITY = 1024
 
 _T = TypeVar("_T", bound=np.generic)
@@ -20,45 +23,59 @@ _T = TypeVar("_T", bound=np.generic)
 
 @dataclass(frozen=True, eq=False, slots=True)
 class GrowingView:
-    """The rows of a growing segment as of one moment; a `Segment` without an index."""
+    """The rows of a growing segment as of one moment; a `Segment` without an index.
+
+    Chunk i holds the rows from `starts[i]`, a multiple of 8, on.
+    """
 
     table: RowTable
-    live_rows: int
-    chunks: tuple[NDArray[np.float32], ...]
-    dead: NDArray[np.bool_] | None
-    oversample: float = 1.0
+    selection: Selection
+    chunks: tuple[GrowingHalfRows, ...]
+    starts: tuple[int, ...]
+    profile_name: str = "exact"
 
-    def alive(self, rows: NDArray[np.int64]) -> NDArray[np.bool_]:
-        """Which of `rows` are live."""
-        return np.ones(len(rows), np.bool_) if self.dead is None else ~self.dead[rows]
-
-    def live(self) -> NDArray[np.int64]:
-        """All live rows, ascending."""
-        rows = len(self.table)
-        return np.arange(rows) if self.dead is None else np.flatnonzero(~self.dead)
-
-    def vectors(self, rows: NDArray[np.int64]) -> NDArray[np.float32]:
-        """(n, dim) float32, values of float16."""
-        chunk_of, within = np.divmod(rows, _CHUNK_ROWS)
-        out = np.empty((len(rows), self.chunks[0].shape[1]), np.float32)
-        for number in np.unique(chunk_of):
+    def vectors(self, rows: NDArray[np.int64]) -> NDArray[np.float16]:
+        """(n, dim) vectors of `rows`."""
+        if len(self.chunks) == 1:
+            return self.chunks[0].vectors(rows)
+        chunk_of = np.searchsorted(self.starts, rows, "right") - 1
+        out = np.empty((len(rows), self.chunks[0].index.d), np.float16)
+        for number in np.unique(chunk_of).tolist():
             here = chunk_of == number
-            out[here] = self.chunks[number][within[here]]
+            out[here] = self.chunks[number].vectors(rows[here] - self.starts[number])
         return out
 
-    def scan(self, query: NDArray[np.float32]) -> NDArray[np.float32]:
-        """(n,) float32 inner products, -inf for dead rows."""
-        rows = len(self.table)
-        scores = np.empty(rows, np.float32)
-        for number, chunk in enumerate(self.chunks):
-            start = number * _CHUNK_ROWS
-            end = min(start + _CHUNK_ROWS, rows)
-            inner_products(query, chunk[: end - start], scores[start:end])
-        if self.dead is not None:
-            scores[self.dead] = -np.inf
-        return scores
+    def best(
+        self, query: NDArray[np.float32], count: int, selection: Selection
+    ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+        """See `Segment`."""
+        rows, scores = [], []
+        for chunk, start in zip(self.chunks, self.starts, strict=True):
+            # A chunk can hold rows by now that this view does not.
+            within = min(len(self.table) - start, chunk.capacity)
+            if selection.bits is None:
+                selector = faiss.IDSelectorRange(0, within)
+            else:
+                bits = selection.bits[start >> 3 : (start + within + 7) >> 3]
+                selector = faiss.IDSelectorBitmap(bits)
+            found, values = chunk.best(query, min(count, within), selector)
+            rows.append(found + start)
+            scores.append(values)
+        order = np.argsort(-np.concatenate(scores), kind="stable")[:count]
+        return np.concatenate(rows)[order], np.concatenate(scores)[order]
 
-    def nearest(self, query: NDArray[np.float32], count: int) -> None:
+    def candidates(self, count: int) -> int:
+        """There is no index."""
+        return 0
+
+    def nearest(
+        self,
+        query: NDArray[np.float32],
+        wanted: int,
+        selection: Selection,
+        ef: int | None,
+        nprobe: int | None,
+    ) -> None:
         """There is no index."""
         return None
 
@@ -74,7 +91,9 @@ class GrowingSegment:
         self._dim = dim
         self._rows = 0
         self._dead_rows = 0
-        self._chunks: list[NDArray[np.float32]] = []
+        self._chunks: list[GrowingHalfRows] = []
+        self._starts: list[int] = []
+        self._room = 0
         self._boxes = np.empty((_FIRST_CAPACITY, 4), np.int32)
         self._levels = np.empty(_FIRST_CAPACITY, np.uint16)
         self._row_images = np.empty(_FIRST_CAPACITY, np.int32)
@@ -111,11 +130,11 @@ class GrowingSegment:
         self._places[first_sequence] = place
         at = 0
         while at < count:
-            chunk, within = divmod(start + at, _CHUNK_ROWS)
-            if chunk == len(self._chunks):
-                self._chunks.append(np.empty((_CHUNK_ROWS, self._dim), np.float32))
-            fit = min(count - at, _CHUNK_ROWS - within)
-            self._chunks[chunk][within : within + fit] = patches.vectors[at : at + fit]
+            if start + at == self._room:
+                self._add_chunk()
+            within = start + at - self._starts[-1]
+            fit = min(count - at, self._chunks[-1].capacity - within)
+            self._chunks[-1].fill(within, patches.vectors[at : at + fit])
             at += fit
         self._rows = end
 
@@ -144,8 +163,8 @@ class GrowingSegment:
             first_sequences=self._first_sequences[:images],
             image_ids=self._image_ids,
         )
-        dead = self._dead[:rows].copy() if self._dead_rows else None
-        return GrowingView(table, self.live_rows, tuple(self._chunks), dead)
+        live = selected(~self._dead[:rows]) if self._dead_rows else Selection(rows)
+        return GrowingView(table, live, tuple(self._chunks), tuple(self._starts))
 
     def without_dead(self) -> GrowingSegment:
         """A copy that holds the live rows alone."""
@@ -157,10 +176,17 @@ class GrowingSegment:
                 boxes=self._boxes[rows],
                 levels=self._levels[rows],
                 scores=np.empty(0, np.float32),
-                vectors=view.vectors(rows).astype(np.float16),
+                vectors=view.vectors(rows),
             )
             copy.append(self._image_ids[place], first_sequence, patches)
         return copy
+
+    def _add_chunk(self) -> None:
+        # Small first: a shard can hold many partitions that hardly grow.
+        capacity = min(_CHUNK_ROWS, max(_FIRST_CHUNK_ROWS, self._room))
+        self._starts.append(self._room)
+        self._chunks.append(GrowingHalfRows(self._dim, capacity))
+        self._room += capacity
 
     def _reserve(self, rows: int, images: int) -> None:
         if rows > len(self._boxes):

@@ -9,14 +9,18 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from shard_service.segments.selection import Selection
+
 
 @dataclass(frozen=True, eq=False, slots=True)
 class RowTable:
-    """Columns of n rows that belong to m images; an image's rows lie one after the other.
+    """Columns of n rows that belong to m images.
 
-    `boxes` (n, 4) int32; `levels` (n,) uint16; `row_images` (n,) int32, the image's place below;
-    `image_starts` (m + 1,) int64, an image's first row, and n; `first_sequences` (m,) int64,
-    ascending, the sequence of that row (the others follow one by one); `image_ids` m ids in UTF-8.
+    `boxes` (n, 4) int32; `levels` (n,) uint16; `row_images` (n,) int32, the image's place below.
+    `image_starts` (m + 1,) int64 and `image_rows` (n,) int32: the rows of image i are
+    `image_rows[image_starts[i] : image_starts[i + 1]]` in the order of their sequences; None: all
+    rows lie in that order themselves. `first_sequences` (m,) int64, ascending, the sequence of an
+    image's first row (the others follow one by one); `image_ids` m ids in UTF-8.
     """
 
     boxes: NDArray[np.int32]
@@ -25,9 +29,18 @@ class RowTable:
     image_starts: NDArray[np.int64]
     first_sequences: NDArray[np.int64]
     image_ids: Sequence[bytes]
+    image_rows: NDArray[np.int32] | None = None
 
     def __len__(self) -> int:
         return len(self.boxes)
+
+    def rows_at(self, positions: NDArray[np.int64]) -> NDArray[np.int64]:
+        """The rows at some positions in the order of images and sequences."""
+        return positions if self.image_rows is None else self.image_rows[positions].astype(np.int64)
+
+    def live_places(self, selection: Selection) -> NDArray[np.int64]:
+        """The places of the images that are selected; an image is selected whole or not at all."""
+        return np.flatnonzero(selection.has(self.rows_at(self.image_starts[:-1])))
 
 
 class Segment(Protocol):
@@ -38,21 +51,32 @@ class Segment(Protocol):
         """All rows, dead ones too."""
 
     @property
-    def live_rows(self) -> int:
-        """Rows of images that are neither replaced nor deleted."""
+    def selection(self) -> Selection:
+        """The live rows: those of images that are neither replaced nor deleted."""
 
     @property
-    def oversample(self) -> float:
-        """Candidates that `nearest` should be asked for, for each hit wanted."""
+    def profile_name(self) -> str:
+        """Profile of its index, or "exact"."""
 
-    def alive(self, rows: NDArray[np.int64]) -> NDArray[np.bool_]:
-        """Which of `rows` are live."""
+    def vectors(self, rows: NDArray[np.int64]) -> NDArray[np.float16]:
+        """(n, dim) vectors of `rows`."""
 
-    def vectors(self, rows: NDArray[np.int64]) -> NDArray[np.floating]:
-        """(n, dim) vectors of `rows`: float16 values, as float16 or wider."""
+    def best(
+        self, query: NDArray[np.float32], count: int, selection: Selection
+    ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+        """At most `count` selected rows of the largest inner products, summed in float32, best
+        first; fewer only when no more are selected."""
 
-    def scan(self, query: NDArray[np.float32]) -> NDArray[np.float32]:
-        """(n,) float32 inner products with every row, summed in float32; -inf for dead rows."""
+    def candidates(self, count: int) -> int:
+        """How many candidates to ask the index for, for `count` hits; 0: there is no index."""
 
-    def nearest(self, query: NDArray[np.float32], count: int) -> NDArray[np.int64] | None:
-        """About `count` rows, approximately the nearest; None when there is no index to ask."""
+    def nearest(
+        self,
+        query: NDArray[np.float32],
+        wanted: int,
+        selection: Selection,
+        ef: int | None,
+        nprobe: int | None,
+    ) -> tuple[NDArray[np.int64], NDArray[np.float32]] | None:
+        """About `wanted` selected rows, approximately the nearest, with squared distances that are
+        exact to float32, nearest first; None where `best` is to be asked instead."""

@@ -10,13 +10,18 @@ from typing import Any, overload
 import numpy as np
 from numpy.typing import NDArray
 
+from shard_service.array_files import map_array
 from shard_service.derived_files import ManifestError, checked_manifest
-from shard_service.index.faiss_index import nearest_rows, read_index
+from shard_service.index.candidate_index import CandidateIndex
+from shard_service.index.codebook import SharedCodebooks
+from shard_service.index.faiss_index import read_index
+from shard_service.index.half_rows import HalfRows, map_half_rows
 from shard_service.index.profiles import PROFILES, Profile
-from shard_service.search.scoring import half_inner_products
 from shard_service.segments.row_table import RowTable
+from shard_service.segments.selection import Selection, selected
 
 INDEX_FILE = "index.faiss"
+VECTORS_FILE = "vectors.faiss"
 
 
 class PackedIds(Sequence[bytes]):
@@ -42,49 +47,49 @@ class PackedIds(Sequence[bytes]):
 
 @dataclass(frozen=True, eq=False, slots=True)
 class SealedView:
-    """A sealed segment and what of it is alive as of one moment; a `Segment`.
-
-    `alive_bits`: one bit a row, least significant first; None while every row is alive.
-    """
+    """A sealed segment and what of it is alive as of one moment; a `Segment`."""
 
     table: RowTable
-    live_rows: int
+    selection: Selection
     profile: Profile
-    mapped: NDArray[np.float16]
-    index: Any
-    alive_bits: NDArray[np.uint8] | None
+    half_rows: HalfRows
+    index: CandidateIndex | None
 
     @property
-    def oversample(self) -> float:
+    def profile_name(self) -> str:
         """The profile's."""
-        return self.profile.oversample
-
-    def alive(self, rows: NDArray[np.int64]) -> NDArray[np.bool_]:
-        """Which of `rows` are live."""
-        if self.alive_bits is None:
-            return np.ones(len(rows), np.bool_)
-        bits = self.alive_bits[rows >> 3] >> (rows & 7).astype(np.uint8)
-        return np.asarray(bits & 1 == 1)
+        return self.profile.name
 
     def vectors(self, rows: NDArray[np.int64]) -> NDArray[np.float16]:
-        """(n, dim) float16."""
-        return self.mapped[rows]
+        """(n, dim) vectors of `rows`."""
+        return self.half_rows.vectors(rows)
 
-    def scan(self, query: NDArray[np.float32]) -> NDArray[np.float32]:
-        """(n,) float32 inner products, -inf for dead rows."""
-        scores = np.empty(len(self.table), np.float32)
-        half_inner_products(query, self.mapped, scores)
-        if self.alive_bits is not None:
-            alive = np.unpackbits(self.alive_bits, count=len(scores), bitorder="little")
-            scores[alive == 0] = -np.inf
-        return scores
+    def best(
+        self, query: NDArray[np.float32], count: int, selection: Selection
+    ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+        """See `Segment`."""
+        return self.half_rows.best(query, min(count, selection.count), selection.selector())
 
-    def nearest(self, query: NDArray[np.float32], count: int) -> NDArray[np.int64] | None:
-        """Asks the index; dead rows are left out."""
-        if self.index is None:
+    def candidates(self, count: int) -> int:
+        """See `Segment`."""
+        return 0 if self.index is None else self.index.candidates(count)
+
+    def nearest(
+        self,
+        query: NDArray[np.float32],
+        wanted: int,
+        selection: Selection,
+        ef: int | None,
+        nprobe: int | None,
+    ) -> tuple[NDArray[np.int64], NDArray[np.float32]] | None:
+        """See `Segment`."""
+        if self.index is None or self.index.prefers_scan(selection.count, wanted, ef):
             return None
-        rows = nearest_rows(self.index, self.profile, query, count, self.alive_bits)
-        return rows[self.alive(rows)]
+        rows, distances = self.index.nearest(
+            query, wanted, selection.count, selection.selector(), ef, nprobe
+        )
+        good = selection.has(rows)
+        return (rows, distances) if good.all() else (rows[good], distances[good])
 
 
 class SealedSegment:
@@ -94,28 +99,32 @@ class SealedSegment:
     reaches FAISS before its checksum was compared.
     """
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, codebooks: SharedCodebooks) -> None:
         manifest = checked_manifest(directory)
         try:
             self._profile = PROFILES[manifest["profile"]]
-            self._vectors = _mapped(directory / "vectors.npy")
+            self._half_rows = map_half_rows(directory / VECTORS_FILE)
             self._table = RowTable(
-                boxes=_mapped(directory / "boxes.npy"),
-                levels=_mapped(directory / "levels.npy"),
-                row_images=_mapped(directory / "row_images.npy"),
-                image_starts=np.load(directory / "image_starts.npy", allow_pickle=False),
-                first_sequences=np.load(directory / "first_sequences.npy", allow_pickle=False),
+                boxes=map_array(directory / "boxes.npy"),
+                levels=map_array(directory / "levels.npy"),
+                row_images=map_array(directory / "row_images.npy"),
+                # In memory, a few bytes an image: they say what must not get lost should the
+                # files be damaged while they are mapped.
+                image_starts=map_array(directory / "image_starts.npy").copy(),
+                image_rows=map_array(directory / "image_rows.npy"),
+                first_sequences=map_array(directory / "first_sequences.npy").copy(),
                 image_ids=PackedIds(
-                    _mapped(directory / "image_ids.npy"), _mapped(directory / "image_id_ends.npy")
+                    map_array(directory / "image_ids.npy"),
+                    map_array(directory / "image_id_ends.npy"),
                 ),
             )
-            index = directory / INDEX_FILE
-            self._index = read_index(index) if self._profile.factory else None
-        except (OSError, ValueError, KeyError) as error:
+            self._index = self._opened_index(directory, manifest, codebooks)
+        except (OSError, ValueError, KeyError, TypeError) as error:
             raise ManifestError(f"{directory.name}: {error}") from error
         self.directory = directory
+        self.replaces: frozenset[str] = frozenset(manifest.get("replaces", ()))
         self._live_rows = len(self._table)
-        self._bits: NDArray[np.uint8] | None = None
+        self._dead: NDArray[np.bool_] | None = None
         self._view: SealedView | None = None
 
     @property
@@ -129,50 +138,64 @@ class SealedSegment:
         return self._table.first_sequences
 
     @property
+    def rows(self) -> int:
+        """Rows, dead ones too."""
+        return len(self._table)
+
+    @property
     def live_rows(self) -> int:
         """Rows that are not dead."""
         return self._live_rows
 
+    def live_sequences(self) -> NDArray[np.int64]:
+        """First sequences of the live images, ascending."""
+        sequences = self._table.first_sequences
+        return np.array(sequences if self._dead is None else sequences[~self._dead])
+
     def keep_only(self, alive: NDArray[np.bool_]) -> None:
         """Marks the images dead whose place in `alive` (m,) is False."""
-        for place in np.flatnonzero(~alive):
-            self._kill(int(place))
+        if not alive.all():
+            self._kill(np.flatnonzero(~alive))
 
     def discard(self, first_sequence: int) -> bool:
         """Marks an image's rows dead; False when it is not here or dead already."""
         sequences = self._table.first_sequences
         place = int(np.searchsorted(sequences, first_sequence))
-        if place == len(sequences) or sequences[place] != first_sequence or self._is_dead(place):
+        if place == len(sequences) or sequences[place] != first_sequence:
             return False
-        self._kill(place)
+        if self._dead is not None and self._dead[place]:
+            return False
+        self._kill(np.array([place]))
         return True
 
     def view(self) -> SealedView:
         """The segment as of now."""
         if self._view is None:
-            self._view = SealedView(
-                self._table, self._live_rows, self._profile, self._vectors, self._index, self._bits
-            )
+            table = self._table
+            live = Selection(len(table))
+            if self._dead is not None:
+                # Clipped: a mapped file that is damaged must not stop the writes that come here.
+                live = selected(np.take(~self._dead, table.row_images, mode="clip"))
+            self._view = SealedView(table, live, self._profile, self._half_rows, self._index)
         return self._view
 
-    def _is_dead(self, place: int) -> bool:
-        row = int(self._table.image_starts[place])
-        return self._bits is not None and not self._bits[row >> 3] >> (row & 7) & 1
-
-    def _kill(self, place: int) -> None:
-        if self._bits is None:
-            self._bits = np.full((len(self._table) + 7) // 8, 255, np.uint8)
-        elif self._view is not None:
-            # A view keeps the bits that it was made with.
-            self._bits = self._bits.copy()
+    def _kill(self, places: NDArray[np.int64]) -> None:
+        if self._dead is None:
+            self._dead = np.zeros(len(self._table.first_sequences), np.bool_)
+        fresh = places[~self._dead[places]]
+        self._dead[fresh] = True
+        starts = self._table.image_starts
+        self._live_rows -= int((starts[fresh + 1] - starts[fresh]).sum())
         self._view = None
-        start, end = self._table.image_starts[place : place + 2]
-        rows = np.arange(start, end)
-        np.bitwise_and.at(self._bits, rows >> 3, ~(1 << (rows & 7)).astype(np.uint8))
-        self._live_rows -= len(rows)
 
-
-def _mapped(path: Path) -> NDArray[Any]:
-    array = np.load(path, mmap_mode="r", allow_pickle=False)
-    # A plain array over the same pages: every operation on np.memmap costs more.
-    return np.asarray(array)
+    def _opened_index(
+        self, directory: Path, manifest: dict[str, Any], codebooks: SharedCodebooks
+    ) -> CandidateIndex | None:
+        if not self._profile.factory:
+            return None
+        transform = None
+        if manifest["codebook"]:
+            codebook = codebooks.read(directory, manifest["codebook"], manifest["kind"])
+            transform = codebook.transform
+        inner = read_index(directory / INDEX_FILE)
+        return CandidateIndex(self._profile, transform, inner, self._half_rows.refining())

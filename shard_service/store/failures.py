@@ -3,17 +3,32 @@
 from __future__ import annotations
 
 import errno
+import math
+import resource
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 
 import lmdb
 
-from patchsearch.errors import ResourceExhausted
+from patchsearch.errors import ResourceExhausted, Unavailable
+from shard_service.store.images import Outcome
 
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 # A transaction also rewrites pages of its trees and of the free list.
 _PAGES_SLACK = 1 << 20
 _RETRY_S = 10.0
+
+
+class UndurableCommit(Unavailable):
+    """A commit that can be read and may be gone after the next start; nothing can be written.
+
+    `outcomes` are those of its operations.
+    """
+
+    def __init__(self, message: str, outcomes: Sequence[Outcome]) -> None:
+        super().__init__("STORE_READ_ONLY", message)
+        self.outcomes = outcomes
 
 
 def room_needed(payload_bytes: int) -> int:
@@ -26,12 +41,21 @@ def is_disk_full(error: lmdb.Error, path: Path, payload_bytes: int) -> bool:
     if isinstance(error, lmdb.DiskError) or error.code in _NO_ROOM:
         return True
     # LMDB calls a short write EIO, whatever the cause.
-    return error.code == errno.EIO and free_bytes(path) < room_needed(payload_bytes)
+    room = min(free_bytes(path), _growth_allowed(path))
+    return error.code == errno.EIO and room < room_needed(payload_bytes)
 
 
 def free_bytes(path: Path) -> int:
     """Bytes that may still be written below `path`."""
     return shutil.disk_usage(path).free
+
+
+def _growth_allowed(path: Path) -> float:
+    """Bytes by which the store's file may grow before it meets the limit of this process."""
+    limit, _ = resource.getrlimit(resource.RLIMIT_FSIZE)
+    if limit == resource.RLIM_INFINITY:
+        return math.inf
+    return limit - sum(file.stat().st_size for file in path.glob("data.mdb"))
 
 
 def disk_full(path: Path) -> ResourceExhausted:

@@ -69,7 +69,12 @@ class AdoptCodebook:
     codebook_id: str
 
 
-Operation = PutImage | DeleteImage | AdoptCodebook
+@dataclass(frozen=True, slots=True)
+class RebuildFilters:
+    """Makes the filter index anew from the image records."""
+
+
+Operation = PutImage | DeleteImage | AdoptCodebook | RebuildFilters
 
 
 @dataclass(frozen=True, slots=True)

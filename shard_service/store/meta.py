@@ -1,21 +1,27 @@
 """What a partition is, as its LMDB environment says in the database `meta`.
 
 Keys: format (u32), partition_id, hash_start, hash_end (u64), fingerprint, encoder, dim (u32),
-next_sequence (u64), commits (u64, counts transactions), codebook (id; absent before the first).
-Numbers are little-endian, texts UTF-8.
+next_sequence (u64), commits (u64, counts transactions), codebook (id; absent before the first),
+checksum (u32, CRC32C over all others; absent until the first commit in a store of an earlier
+version). Numbers are little-endian, texts UTF-8.
 """
 
 from __future__ import annotations
 
+import struct
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
+import google_crc32c
 import lmdb
 
 from patchsearch.errors import FailedPrecondition
+from shard_service.store.databases import DATABASE_COUNT, open_databases
 from shard_service.store.records import FORMAT_VERSION
 
-DATABASES = 4
+CHECKSUM = b"checksum"
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,12 +39,10 @@ class Identity:
 def create_environment(path: Path, identity: Identity, map_bytes: int) -> None:
     """Makes an empty store at `path`, durably."""
     path.mkdir(parents=True)
-    env = lmdb.open(str(path), map_size=map_bytes, max_dbs=DATABASES)
+    env = lmdb.open(str(path), map_size=map_bytes, max_dbs=DATABASE_COUNT)
     try:
-        meta = env.open_db(b"meta")
-        env.open_db(b"images")
-        env.open_db(b"patches")
-        with env.begin(write=True, db=meta) as txn:
+        databases = open_databases(env, create=True)
+        with env.begin(write=True, db=databases.meta) as txn:
             txn.put(b"format", FORMAT_VERSION.to_bytes(4, "little"))
             txn.put(b"partition_id", identity.partition_id.encode())
             txn.put(b"hash_start", identity.hash_start.to_bytes(8, "little"))
@@ -48,8 +52,25 @@ def create_environment(path: Path, identity: Identity, map_bytes: int) -> None:
             txn.put(b"dim", identity.dim.to_bytes(4, "little"))
             txn.put(b"next_sequence", bytes(8))
             txn.put(b"commits", bytes(8))
+            seal_meta(txn, databases.meta)
     finally:
         env.close()
+
+
+def seal_meta(txn: lmdb.Transaction[bytes], meta: Any) -> None:
+    """Brings the checksum up to date, to be called last in a transaction that writes `meta`."""
+    with txn.cursor(db=meta) as cursor:
+        values = dict(cursor)
+    txn.put(CHECKSUM, meta_checksum(values), db=meta)
+
+
+def meta_checksum(values: Mapping[bytes, bytes]) -> bytes:
+    """CRC32C, 4 bytes little-endian, of all values but the checksum itself, with their keys."""
+    parts: list[bytes] = []
+    for key in sorted(values):
+        if key != CHECKSUM:
+            parts += (struct.pack("<II", len(key), len(values[key])), key, values[key])
+    return int(google_crc32c.value(b"".join(parts))).to_bytes(4, "little")
 
 
 def read_identity(meta: lmdb.Transaction[bytes]) -> Identity:

@@ -1,4 +1,4 @@
-"""How images and patches lie in LMDB: binary records, format version 1, little-endian throughout.
+"""How images and patches lie in LMDB: binary records, format version 2, little-endian throughout.
 
 Image record (database `images`, key: image_id as UTF-8), 40 bytes + texts + 4:
 
@@ -14,7 +14,7 @@ Image record (database `images`, key: image_id as UTF-8), 40 bytes + texts + 4:
         24     8  version
         32     8  sequence of the first patch
         40  d+s+u+m  digest, selection (UTF-8), uri (UTF-8), metadata (opaque)
-       ...     4  CRC32C of everything before it
+       ...     4  CRC32C of the key and of everything before it
 
 A tombstone has the same header with everything but kind and version zero.
 
@@ -30,6 +30,10 @@ Patch record (database `patches`, key: sequence, u64 big-endian), 28 + 2 dim + n
         28  2 dim  vector, f16
        ...     n  image_id (UTF-8)
        ...     4  CRC32C of everything before it
+
+The sum of an image record covers its key, so that a record under another image's key is noticed; a
+patch record holds its image's id instead. Version 1 left the key out, and is read by
+`shard_service.store.migration` alone.
 
 The records of one image are equally long, so an image's patches decode as one array.
 """
@@ -47,10 +51,13 @@ import numpy as np
 from patchsearch.errors import DataLoss
 from shard_service.store.images import Image, PatchRows, StoredImage, empty_patches
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 
 _IMAGE = struct.Struct("<BBHIIIIIQQ")
+_ROWS = struct.Struct("<20xI8xQ")
 _CRC = struct.Struct("<I")
+_SHORTEST = _IMAGE.size + _CRC.size
+_SUM_WITH_ITSELF = 0x48674BC7
 _SEQUENCE = struct.Struct(">Q")
 _KIND_IMAGE = 1
 _KIND_TOMBSTONE = 2
@@ -77,18 +84,26 @@ def encode_image(image: Image, first_sequence: int, patch_count: int) -> bytes:
         first_sequence,
     )
     body = b"".join((header, image.digest, selection, uri, image.metadata))
-    return body + _CRC.pack(google_crc32c.value(body))
+    return seal_image_record(image.image_id, body)
 
 
-def encode_tombstone(version: int) -> bytes:
+def encode_tombstone(image_id: bytes, version: int) -> bytes:
     """The record of a deleted image."""
     body = _IMAGE.pack(_KIND_TOMBSTONE, 0, 0, 0, 0, 0, 0, 0, version, 0)
-    return body + _CRC.pack(google_crc32c.value(body))
+    return seal_image_record(image_id, body)
 
 
-def stored_version(record: bytes) -> int:
-    """The version of an image record, tombstone or not, without reading the rest."""
-    version: int = _IMAGE.unpack_from(record)[8]
+def seal_image_record(image_id: bytes, body: bytes) -> bytes:
+    """An image record from everything before its checksum."""
+    return body + _CRC.pack(google_crc32c.value(image_id + body))
+
+
+def stored_version(image_id: bytes, record: bytes) -> int:
+    """The version of an image record, tombstone or not.
+
+    Raises DataLoss STORE_CORRUPT when the checksum does not fit.
+    """
+    version: int = _IMAGE.unpack_from(_checked_body(image_id, record))[8]
     return version
 
 
@@ -97,9 +112,7 @@ def decode_image(image_id: bytes, record: bytes) -> StoredImage | None:
 
     Raises DataLoss STORE_CORRUPT when the checksum does not fit.
     """
-    body = record[:-4]
-    if len(record) < _IMAGE.size + 4 or _CRC.unpack(record[-4:])[0] != google_crc32c.value(body):
-        raise _corrupt("the record", image_id)
+    body = _checked_body(image_id, record)
     kind, d, s, width, height, u, _m, count, version, first = _IMAGE.unpack_from(body)
     if kind == _KIND_TOMBSTONE:
         return None
@@ -118,6 +131,26 @@ def decode_image(image_id: bytes, record: bytes) -> StoredImage | None:
         first_sequence=first,
         patch_count=count,
     )
+
+
+def stored_rows(image_id: bytes, record: bytes) -> tuple[int, int]:
+    """First sequence and patch count of an image record, (0, 0) for a tombstone.
+
+    Raises DataLoss STORE_CORRUPT when the checksum does not fit.
+    """
+    # A sum behind what it covers gives the same sum for all data: this spares every copy but one.
+    if len(record) < _SHORTEST or google_crc32c.value(image_id + record) != _SUM_WITH_ITSELF:
+        raise _corrupt("the record", image_id)
+    count, first = _ROWS.unpack_from(record)
+    return first, count
+
+
+def _checked_body(image_id: bytes, record: bytes) -> bytes:
+    body = record[:-4]
+    good = len(record) >= _SHORTEST
+    if not good or _CRC.unpack(record[-4:])[0] != google_crc32c.value(image_id + body):
+        raise _corrupt("the record", image_id)
+    return body
 
 
 def encode_patches(image_id: bytes, patches: PatchRows) -> list[bytes]:

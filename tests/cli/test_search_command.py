@@ -48,6 +48,20 @@ def test_an_exact_search_and_the_index_agree_on_a_small_collection(run, stored: 
     assert plain == exact
 
 
+def test_a_filter_limits_the_images_that_are_searched(run, stored: Path) -> None:
+    def images(filter: str) -> set[str]:
+        done = run(
+            *("search", "--text", "a car", "--filter", filter, "-k", 1000),
+            *("--ef", 256, "--nprobe", 64, "--oversample", 10, "--json"),
+        )
+        assert done.returncode == 0, done.stderr
+        return {hit["image_id"] for hit in json.loads(done.stdout)["hits"]}
+
+    assert images('image_id startswith "drive 2/"') == {"drive 2/Größe.jpg"}
+    assert images('not image_id startswith "drive 2/"') == {f"{n}.jpg" for n in range(4)}
+    assert images("exists weather") == set()
+
+
 def test_a_text_beyond_the_token_limit_is_cut_with_a_warning(run, stored: Path) -> None:
     done = run("search", "--text", "a very long text " * 60)
     assert done.returncode == 0
@@ -71,6 +85,11 @@ def test_no_hits_is_an_answer(run, stored: Path) -> None:
         (["--image", "{photos}/0.jpg@790,0,50,50"], 1, "BOX_OUTSIDE_IMAGE"),
         (["--image", "{photos}/0.jpg@0,0,1,1"], 1, "CROP_TOO_SMALL"),
         (["--text", "a", "--min-coverage", "nan"], 1, "MIN_COVERAGE_OUT_OF_RANGE"),
+        (["--text", "a", "--filter", "weather = snow"], 1, "character 11"),
+        (["--text", "a", "--filter", "weather ="], 1, "FILTER_INVALID"),
+        (["--text", "a", "--ef", "0"], 1, "EF_OUT_OF_RANGE"),
+        (["--text", "a", "--nprobe", "70000"], 1, "NPROBE_OUT_OF_RANGE"),
+        (["--text", "a", "--oversample", "0.5"], 1, "OVERSAMPLE_OUT_OF_RANGE"),
         ([], 2, "--text or --image"),
         (["--colour", "red"], 2, "--colour"),
     ],

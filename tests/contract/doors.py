@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Protocol
+from collections.abc import Mapping, Sequence
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
+from patchsearch.filters import Filter
 from patchsearch.geometry import Box
 from patchsearch.v1 import search_service_pb2 as pb
 from patchsearch.v1.search_service_pb2_grpc import SearchServiceStub
+from patchsearch.wire.filters import filter_to_proto
+from patchsearch.wire.structs import struct_to_proto
 from patchsearch.wire.vectors import box_from_proto, vector_to_proto
 from tests.contract.fake_encoder import FINGERPRINT, photo, vector_of
 from tests.contract.oracle import FoundPatch, Oracle, StoredPhoto
@@ -20,11 +23,16 @@ CALL_TIMEOUT_S = 20.0
 Patches = Sequence[tuple[Box, int]]
 """Boxes, and the seeds of their vectors."""
 
+Metadata = Mapping[str, Any]
+NONE: Metadata = {}
+
 
 class Door(Protocol):
     """A collection, whoever keeps it."""
 
-    def put(self, image_id: str, patches: Patches, uri: str = "") -> None: ...
+    def put(
+        self, image_id: str, patches: Patches, uri: str = "", metadata: Metadata = NONE
+    ) -> None: ...
 
     def delete(self, *image_ids: str) -> list[str]: ...
 
@@ -40,6 +48,10 @@ class Door(Protocol):
         exact: bool = False,
         threshold: float | None = None,
         keep_overlapping: bool = False,
+        filter: Filter | None = None,
+        ef: int | None = None,
+        nprobe: int | None = None,
+        oversample: float | None = None,
     ) -> list[FoundPatch]: ...
 
 
@@ -49,10 +61,12 @@ class OracleDoor:
     def __init__(self) -> None:
         self._oracle = Oracle()
 
-    def put(self, image_id: str, patches: Patches, uri: str = "") -> None:
+    def put(
+        self, image_id: str, patches: Patches, uri: str = "", metadata: Metadata = NONE
+    ) -> None:
         boxes = tuple(box for box, _ in patches)
         vectors = np.stack([vector_of(seed) for _, seed in patches])
-        self._oracle.put(StoredPhoto(image_id, boxes, vectors, uri))
+        self._oracle.put(StoredPhoto(image_id, boxes, vectors, uri, metadata))
 
     def delete(self, *image_ids: str) -> list[str]:
         return self._oracle.delete(image_ids)
@@ -71,8 +85,14 @@ class OracleDoor:
         exact: bool = False,
         threshold: float | None = None,
         keep_overlapping: bool = False,
+        filter: Filter | None = None,
+        ef: int | None = None,
+        nprobe: int | None = None,
+        oversample: float | None = None,
     ) -> list[FoundPatch]:
-        return self._oracle.search(query, k, threshold=threshold, keep_overlapping=keep_overlapping)
+        return self._oracle.search(
+            query, k, threshold=threshold, keep_overlapping=keep_overlapping, filter=filter
+        )
 
 
 class RouterDoor:
@@ -81,12 +101,24 @@ class RouterDoor:
     def __init__(self, stub: SearchServiceStub) -> None:
         self.stub = stub
 
-    def put(self, image_id: str, patches: Patches, uri: str = "") -> None:
-        self.put_all([(image_id, patches)], uri)
+    def put(
+        self, image_id: str, patches: Patches, uri: str = "", metadata: Metadata = NONE
+    ) -> None:
+        self.put_all([(image_id, patches)], uri, {image_id: metadata})
 
-    def put_all(self, images: Sequence[tuple[str, Patches]], uri: str = "") -> None:
+    def put_all(
+        self,
+        images: Sequence[tuple[str, Patches]],
+        uri: str = "",
+        metadata: Mapping[str, Metadata] = NONE,
+    ) -> None:
         requests = [
-            pb.IngestImagesRequest(image_id=i, content=photo(patches), uri=uri)
+            pb.IngestImagesRequest(
+                image_id=i,
+                content=photo(patches),
+                uri=uri,
+                metadata=struct_to_proto(metadata.get(i, NONE)),
+            )
             for i, patches in images
         ]
         results = list(self.stub.IngestImages(iter(requests), timeout=CALL_TIMEOUT_S))
@@ -128,6 +160,10 @@ class RouterDoor:
         exact: bool = False,
         threshold: float | None = None,
         keep_overlapping: bool = False,
+        filter: Filter | None = None,
+        ef: int | None = None,
+        nprobe: int | None = None,
+        oversample: float | None = None,
     ) -> list[FoundPatch]:
         response = self.stub.Search(
             vector_request(
@@ -136,6 +172,10 @@ class RouterDoor:
                 exact=exact,
                 score_threshold=threshold,
                 keep_overlapping=keep_overlapping,
+                filter=None if filter is None else filter_to_proto(filter),
+                ef=ef,
+                nprobe=nprobe,
+                oversample=oversample,
             ),
             timeout=CALL_TIMEOUT_S,
         )

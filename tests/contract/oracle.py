@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from patchsearch.filters import Filter
 from patchsearch.geometry import Box
+from tests.shard_service.filter_oracle import meets
 
 
 @dataclass(frozen=True)
@@ -30,6 +33,7 @@ class StoredPhoto:
     boxes: tuple[Box, ...]
     vectors: NDArray[np.float32]
     uri: str = ""
+    metadata: Mapping[str, Any] = field(default_factory=dict)
 
 
 class Oracle:
@@ -58,12 +62,14 @@ class Oracle:
         *,
         threshold: float | None = None,
         keep_overlapping: bool = False,
+        filter: Filter | None = None,
     ) -> list[FoundPatch]:
         """`query` is (d,) float32 of unit length; vectors count as they are stored, in float16."""
         ranked = sorted(
             (
                 FoundPatch(photo.image_id, box, _score(query, row))
                 for photo in self._photos.values()
+                if filter is None or meets(filter, photo.image_id, dict(photo.metadata))
                 for box, row in zip(photo.boxes, photo.vectors, strict=True)
             ),
             key=lambda hit: (-hit.score, hit.image_id.encode(), hit.box),

@@ -9,10 +9,13 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from patchsearch.filter_field import Field
+from patchsearch.filters import Filter, ImageIdPrefix, Match
 from patchsearch.geometry import Box
 from tests.contract.doors import Door, OracleDoor, RouterDoor
 from tests.contract.fake_encoder import vector_of
 from tests.contract.oracle import FoundPatch
+from tests.shard_service.filter_oracle import FILTERS, METADATA
 
 # Few seeds and few places: ties, identical vectors and overlaps are the rule.
 seeds = st.integers(0, 11)
@@ -83,6 +86,42 @@ def test_hits_are_those_of_brute_force_for_every_k(
         )
 
 
+@settings(
+    max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(
+    collections,
+    st.lists(METADATA, min_size=12, max_size=12),
+    st.lists(FILTERS, min_size=6, max_size=6),
+    queries,
+    st.none() | st.sampled_from([1, 64, 4096]),
+    st.none() | st.sampled_from([1, 65536]),
+    st.none() | st.sampled_from([1.0, 100.0]),
+)
+def test_filters_and_effort_change_nothing_but_what_they_say(
+    clean_router: Callable[[], RouterDoor],
+    images: dict[str, list[tuple[Box, int]]],
+    metadata: list[dict[str, object]],
+    filters: list[Filter],
+    query: np.ndarray,
+    ef: int | None,
+    nprobe: int | None,
+    oversample: float | None,
+) -> None:
+    router, oracle = clean_router(), OracleDoor()
+    told = dict(zip(images, metadata, strict=False))
+    if images:
+        router.put_all(list(images.items()), metadata=told)
+    for image_id, own in images.items():
+        oracle.put(image_id, own, metadata=told[image_id])
+    for filter in filters:
+        for k in (1, 3, 1000):
+            same(
+                router.search(query, k, filter=filter, ef=ef, nprobe=nprobe, oversample=oversample),
+                oracle.search(query, k, filter=filter),
+            )
+
+
 def test_every_k_of_a_crowded_collection(router: RouterDoor) -> None:
     oracle = OracleDoor()
     draw = np.random.default_rng(3)
@@ -107,6 +146,29 @@ def test_every_k_of_a_crowded_collection(router: RouterDoor) -> None:
     assert len(everything) > 200
     for k in [*range(1, 40), *range(40, len(everything), 11), len(everything) + 1]:
         same(router.search(query, k, exact=bool(k % 2)), everything[:k])
+
+
+def test_a_filter_follows_the_metadata_of_the_last_write(empty: Door) -> None:
+    box = [(Box(0, 0, 50, 50), 1)]
+    snow, fast = Match("weather", ("snow",)), Field("speed") > 10
+    empty.put("a/1", box, metadata={"weather": "snow", "speed": 5})
+    empty.put("a/2", box, metadata={"weather": "rain", "speed": 50, "tags": ["night"]})
+    empty.put("b/1", box)
+
+    def found(filter: Filter, k: int = 10) -> list[str]:
+        return [hit.image_id for hit in empty.search(vector_of(2), k, filter=filter)]
+
+    assert found(snow) == ["a/1"]
+    assert found(snow | fast) == ["a/1", "a/2"]
+    assert found(~snow) == ["a/2", "b/1"]
+    assert found(ImageIdPrefix("a/") & fast) == found(Match("tags", ("night",))) == ["a/2"]
+    assert found(Field("speed").exists(), 1) == ["a/1"]
+    empty.put("a/1", box, metadata={"weather": "rain"})
+    empty.put("b/1", box, metadata={"weather": "snow"})
+    assert found(snow) == ["b/1"]
+    empty.delete("b/1")
+    assert found(snow) == []
+    assert found(~snow) == ["a/1", "a/2"]
 
 
 def test_an_empty_collection_answers_with_no_hits(empty: Door) -> None:

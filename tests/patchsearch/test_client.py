@@ -17,7 +17,9 @@ from patchsearch import (
     Box,
     Client,
     Crop,
+    Field,
     IngestOutcome,
+    Match,
     PatchRef,
     Photo,
     Query,
@@ -27,6 +29,7 @@ from patchsearch import (
     VectorTerm,
     errors,
 )
+from patchsearch.wire.filters import filter_from_proto
 
 
 @pytest.fixture
@@ -85,7 +88,7 @@ def test_weights_add_and_push_away(filled: Client) -> None:
 def test_options_travel_and_what_is_left_out_stays_unset(filled: Client, collection) -> None:
     filled.search("red")
     sent = collection.calls[-1][1]
-    for name in ("k", "score_threshold", "min_coverage", "oversample"):
+    for name in ("k", "score_threshold", "min_coverage", "oversample", "filter", "ef", "nprobe"):
         assert not sent.HasField(name)
     assert not sent.exact and not sent.keep_overlapping
     filled.search(
@@ -96,11 +99,31 @@ def test_options_travel_and_what_is_left_out_stays_unset(filled: Client, collect
         exact=True,
         oversample=2.5,
         keep_overlapping=True,
+        ef=64,
+        nprobe=8,
     )
     sent = collection.calls[-1][1]
     assert (sent.k, sent.score_threshold, sent.min_coverage, sent.oversample) == (3, 0, 0, 2.5)
+    assert (sent.ef, sent.nprobe) == (64, 8)
     assert sent.HasField("score_threshold") and sent.HasField("min_coverage")
     assert sent.exact and sent.keep_overlapping
+
+
+def test_a_filter_travels_as_it_was_built_or_written(filled: Client, collection) -> None:
+    built = Field("wet").equals(True) & (Field("speed") > 10)
+    for filter in (built, "wet = true and speed > 10"):
+        filled.search("red", filter=filter)
+        assert filter_from_proto(collection.calls[-1][1].filter) == built
+    filled.batch_search([Query(("red",), filter=built, ef=9), "green"])
+    one, other = collection.calls[-1][1].requests
+    assert filter_from_proto(one.filter) == built and one.ef == 9
+    assert not other.HasField("filter")
+
+
+@pytest.mark.parametrize("filter", [True, Field("a"), b"a = 1", {"a": 1}])
+def test_what_is_no_filter_is_a_type_error(client: Client, filter: object) -> None:
+    with pytest.raises(TypeError, match="is no filter"):
+        client.search("red", filter=filter)
 
 
 def test_no_hits_is_an_answer(client: Client) -> None:
@@ -116,6 +139,13 @@ def test_no_hits_is_an_answer(client: Client) -> None:
         (("red",), {"k": 0}, "K_OUT_OF_RANGE"),
         (("red",), {"k": 1001}, "K_OUT_OF_RANGE"),
         (("red",), {"k": -1}, "K_OUT_OF_RANGE"),
+        (("red",), {"ef": 0}, "EF_OUT_OF_RANGE"),
+        (("red",), {"ef": 4097}, "EF_OUT_OF_RANGE"),
+        (("red",), {"nprobe": -1}, "NPROBE_OUT_OF_RANGE"),
+        (("red",), {"nprobe": 65537}, "NPROBE_OUT_OF_RANGE"),
+        (("red",), {"filter": "weather = snow"}, "FILTER_INVALID"),
+        (("red",), {"filter": ""}, "FILTER_INVALID"),
+        (("red",), {"filter": Match("a", ())}, "FILTER_INVALID"),
         (("a\udc80b",), {}, "TEXT_INVALID"),
         ((Path("/nowhere/crop.jpg"),), {}, "FILE_UNREADABLE"),
         ((np.zeros((4, 4), np.uint8),), {}, "PIXELS_INVALID"),

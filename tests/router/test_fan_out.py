@@ -8,8 +8,10 @@ import time
 import grpc
 import pytest
 
+from patchsearch import Exists, Field
 from patchsearch.errors import FailedPrecondition, InternalError, Unavailable
 from patchsearch.v1.search_service_pb2 import BatchSearchRequest, Hit, SearchRequest, SearchResponse
+from patchsearch.wire.filters import filter_to_proto
 from patchsearch.wire.vectors import vector_to_proto
 from tests.contract.cluster import refused
 from tests.contract.fake_encoder import FINGERPRINT, vector_of
@@ -68,6 +70,44 @@ def test_the_numbers_of_a_search_reach_the_shards(stage: Stage) -> None:
     assert (full.k, full.score_threshold, full.oversample) == (9, 0.25, 2.5)
     assert full.exact
     assert full.keep_overlapping
+
+
+def test_filter_and_search_effort_reach_the_shards(stage: Stage) -> None:
+    shard = FakeShard()
+    router = stage.router([shard])
+    filter = (Field("weather").is_in("snow", "rain") | (Field("speed") > 10)) & ~Exists("indoors")
+    sent = request(filter=filter_to_proto(filter), ef=4096, nprobe=65536)
+    router.stub.Search(request(), timeout=10)
+    router.stub.Search(sent, timeout=10)
+    router.stub.BatchSearch(BatchSearchRequest(requests=[sent]), timeout=10)
+    plain, *full = shard.searches
+    for name in ("filter", "ef", "nprobe"):
+        assert not plain.HasField(name)
+    for search in full:
+        assert search.filter == sent.filter
+        assert (search.ef, search.nprobe) == (4096, 65536)
+
+
+@pytest.mark.parametrize(
+    ("fields", "reason", "says"),
+    [
+        ({"ef": 0}, "EF_OUT_OF_RANGE", "1 to 4096"),
+        ({"ef": 4097}, "EF_OUT_OF_RANGE", "1 to 4096"),
+        ({"nprobe": 0}, "NPROBE_OUT_OF_RANGE", "1 to 65536"),
+        ({"nprobe": 65537}, "NPROBE_OUT_OF_RANGE", "1 to 65536"),
+        ({"filter": {}}, "FILTER_INVALID", "no condition"),
+        ({"filter": {"exists": "a..b"}}, "FILTER_INVALID", "empty key"),
+    ],
+)
+def test_a_bad_filter_or_effort_is_refused_before_any_shard_is_asked(
+    stage: Stage, fields: dict[str, object], reason: str, says: str
+) -> None:
+    shard = FakeShard()
+    router = stage.router([shard])
+    error = refused(router.stub.Search, request(**fields))
+    assert (error.code, error.reason) == ("INVALID_ARGUMENT", reason)
+    assert says in error.message
+    assert not shard.searches
 
 
 def test_a_hanging_shard_does_not_hold_the_answer_beyond_the_deadline(stage: Stage) -> None:

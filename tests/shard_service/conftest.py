@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from shard_service.partition import Partition, PartitionOptions
+from shard_service.options import PartitionOptions
+from shard_service.partition import Partition
 from shard_service.partition_files import create_partition
 from shard_service.store.meta import Identity
 from tests.shard_service.material import IDENTITY, OPTIONS

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import structlog
 
-from shard_service.partition import PartitionOptions
+from shard_service.options import PartitionOptions
 from shard_service.shard import Shard
 
 ROOT = Path(__file__).parents[2]

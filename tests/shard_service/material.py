@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from shard_service.partition import PartitionOptions
+from shard_service.options import PartitionOptions
 from shard_service.store.images import Image, PatchRows
 from shard_service.store.meta import Identity
 
@@ -55,7 +55,7 @@ def photo(
         boxes=np.array(boxes, np.int32).reshape(count, 4),
         levels=np.ones(count, np.uint16),
         scores=np.linspace(0, 1, count, dtype=np.float32),
-        vectors=vectors.reshape(count, -1) if count else np.empty((0, DIM), np.float32),
+        vectors=vectors.reshape(count, vectors.shape[-1]),
     )
     return image, patches
 

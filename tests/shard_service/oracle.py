@@ -6,12 +6,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
+from google.protobuf.struct_pb2 import Struct
 from numpy.typing import NDArray
 
+from patchsearch.filters import Filter
 from patchsearch.geometry import Box
+from patchsearch.wire.structs import struct_from_proto
 from shard_service.answers import PartitionAnswer
-from shard_service.search.segment_search import PartitionQuery
+from shard_service.search.query import PartitionQuery
 from shard_service.store.images import Image, PatchRows
+from tests.shard_service.filter_oracle import meets
 
 Found = tuple[str, Box, float, tuple[tuple[Box, float], ...]]
 
@@ -35,6 +39,7 @@ class Oracle:
     images: dict[str, tuple[int, list[Box], NDArray[np.float16]] | tuple[int, None, None]] = field(
         default_factory=dict
     )
+    metadata: dict[str, bytes] = field(default_factory=dict)
 
     def put(self, *writes: tuple[Image, PatchRows]) -> list[bool]:
         applied = []
@@ -44,6 +49,7 @@ class Oracle:
             if applied[-1]:
                 boxes = [Box(*box) for box in patches.boxes.tolist()]
                 self.images[key] = (image.version, boxes, patches.vectors.astype(np.float16))
+                self.metadata[key] = image.metadata
         return applied
 
     def delete(self, image_ids: Sequence[str], version: int) -> list[bool]:
@@ -65,6 +71,8 @@ class Oracle:
         for key, (_, boxes, vectors) in self.images.items():
             if boxes is None or vectors is None:
                 continue
+            if query.filter is not None and not self._meets(query.filter, key):
+                continue
             scores = (vectors.astype(np.float64) * wide).sum(axis=1).astype(np.float32)
             for box, score in zip(boxes, scores.tolist(), strict=True):
                 if query.score_threshold is None or score >= query.score_threshold:
@@ -85,3 +93,6 @@ class Oracle:
             (key_bytes.decode(), box, score, tuple(suppressed))
             for score, key_bytes, box, suppressed in kept[: query.k]
         ]
+
+    def _meets(self, filter: Filter, key: str) -> bool:
+        return meets(filter, key, struct_from_proto(Struct.FromString(self.metadata[key])))

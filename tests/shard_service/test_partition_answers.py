@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from patchsearch.errors import FailedPrecondition, InvalidArgument
 from shard_service.partition import Partition
-from shard_service.search.segment_search import PartitionQuery
+from shard_service.search.query import PartitionQuery
 from tests.shard_service.conftest import Opened
 from tests.shard_service.material import DIM, FINGERPRINT, clustered, photo, row_of_boxes, units
 from tests.shard_service.oracle import Oracle, found

@@ -1,4 +1,4 @@
-"""The binary format: what version 1 looks like, byte by byte, and that damage is noticed."""
+"""The binary format: what version 2 looks like, byte by byte, and that damage is noticed."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from shard_service.store.records import (
     encode_patches,
     encode_tombstone,
     sequence_key,
+    stored_rows,
     stored_version,
 )
 
@@ -27,7 +28,8 @@ def test_an_image_record_has_the_documented_layout() -> None:
     record = encode_image(IMAGE, first_sequence=99, patch_count=3)
     header = struct.pack("<BBHIIIIIQQ", 1, 2, 4, 3848, 2168, 9, 4, 3, 7 << 16, 99)
     body = header + b"\x01\x02" + b"grid" + b"file:///x" + b"meta"
-    assert record == body + struct.pack("<I", google_crc32c.value(body))
+    assert record == body + struct.pack("<I", google_crc32c.value(IMAGE.image_id + body))
+    assert stored_rows(IMAGE.image_id, record) == (99, 3)
     stored = decode_image(IMAGE.image_id, record)
     assert stored is not None and (stored.first_sequence, stored.patch_count) == (99, 3)
     for name in IMAGE.__slots__:
@@ -35,9 +37,16 @@ def test_an_image_record_has_the_documented_layout() -> None:
 
 
 def test_a_tombstone_is_a_header() -> None:
-    record = encode_tombstone(12345)
-    assert len(record) == 44 and stored_version(record) == 12345
-    assert decode_image(b"gone", record) is None
+    record = encode_tombstone(b"gone", 12345)
+    assert len(record) == 44 and stored_version(b"gone", record) == 12345
+    assert decode_image(b"gone", record) is None and stored_rows(b"gone", record) == (0, 0)
+
+
+def test_a_record_under_another_key_is_noticed() -> None:
+    for record in (encode_image(IMAGE, 99, 3), encode_tombstone(IMAGE.image_id, 7)):
+        for read in (decode_image, stored_version, stored_rows):
+            with pytest.raises(DataLoss, match="STORE_CORRUPT"):
+                read(b"b", record)
 
 
 def patches() -> PatchRows:

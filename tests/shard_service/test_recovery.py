@@ -14,8 +14,9 @@ import numpy as np
 import pytest
 
 from patchsearch.errors import DataLoss, FailedPrecondition
-from shard_service.partition import Partition, PartitionOptions
-from shard_service.search.segment_search import PartitionQuery
+from shard_service.options import PartitionOptions
+from shard_service.partition import Partition
+from shard_service.search.query import PartitionQuery
 from shard_service.shard import Shard
 from tests.shard_service.conftest import Opened
 from tests.shard_service.material import DIM, FINGERPRINT, IDENTITY, photo, row_of_boxes, units
@@ -51,7 +52,7 @@ def test_everything_is_there_after_a_close(opened: Opened, rng: np.random.Genera
     assert partition.put([photo("none", [], units(rng, 0), version=6)], FINGERPRINT) == [False]
 
 
-@pytest.mark.parametrize("name", ["index.faiss", "vectors.npy", "boxes.npy", "manifest.json"])
+@pytest.mark.parametrize("name", ["index.faiss", "vectors.faiss", "boxes.npy", "manifest.json"])
 def test_a_damaged_segment_is_moved_aside_and_rebuilt(
     opened: Opened, rng: np.random.Generator, name: str
 ) -> None:
@@ -117,7 +118,7 @@ def test_unfinished_directories_are_removed(opened: Opened, rng: np.random.Gener
     opened.close()
     leftover = opened.directory / "segments" / ".unfinished-0123"
     leftover.mkdir()
-    (leftover / "vectors.npy").write_bytes(b"half")
+    (leftover / "vectors.faiss").write_bytes(b"half")
     agrees(opened(), oracle, rng)
     assert not leftover.exists()
 

@@ -19,7 +19,7 @@ from patchsearch.wire.status import error_from_rpc, error_from_status
 from patchsearch.wire.vectors import matrix_from_proto, matrix_to_proto, vector_to_proto
 from service_runtime.clients import open_channel
 from service_runtime.server import ServiceServer
-from shard_service.partition import PartitionOptions
+from shard_service.options import PartitionOptions
 from shard_service.servicer import shard_service
 from shard_service.settings import ShardSettings
 from shard_service.shard import Shard
@@ -241,7 +241,6 @@ def test_sealing_over_the_wire(stub: ShardServiceStub, rng: np.random.Generator)
 
 def test_what_is_not_offered_says_so(stub: ShardServiceStub) -> None:
     expected = ("UNIMPLEMENTED", "NOT_OFFERED")
-    assert refused(stub.CompactPartition, pb.CompactPartitionRequest()) == expected
     assert refused(stub.SplitPartition, pb.SplitPartitionRequest()) == expected
     assert refused(lambda: list(stub.CopyPartition(pb.CopyPartitionRequest()))) == expected
 

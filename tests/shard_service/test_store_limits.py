@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from patchsearch.errors import ResourceExhausted
-from shard_service.search.segment_search import PartitionQuery
+from shard_service.search.query import PartitionQuery
 from tests.shard_service.conftest import Opened, Workers
 from tests.shard_service.material import FINGERPRINT, photo, row_of_boxes, units
 from tests.shard_service.oracle import Oracle, found
@@ -61,7 +61,7 @@ def test_a_full_disk_refuses_writes_until_there_is_room(
     try:
         ballast = small_disk / "ballast"
         partition, oracle = opened(), Oracle()
-        ballast.write_bytes(bytes((15 << 20) + (400 << 10)))
+        ballast.write_bytes(bytes((14 << 20) + (900 << 10)))
         refusals = 0
         for number in range(400):
             write = photo(f"i{number}", row_of_boxes(100, 30), units(rng, 100))
@@ -83,7 +83,7 @@ def test_a_full_disk_refuses_writes_until_there_is_room(
         # Sealing finds no room either; nothing is lost by it.
         with pytest.raises(OSError):
             partition.seal()
-        assert "sealing failed" in partition.describe().activity
+        assert "building failed" in partition.describe().activity
         assert not list((opened.directory / "segments").glob("*"))
         ballast.unlink()
         assert partition.put([write], FINGERPRINT) == [True] == oracle.put(write)

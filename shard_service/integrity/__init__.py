@@ -1,0 +1,1 @@
+"""Whether a data directory holds what was written, and what to make of it when it does not."""

@@ -1,0 +1,85 @@
+"""Measures recall while the partition serves: some searches are answered again, exactly."""
+
+from __future__ import annotations
+
+import queue
+import random
+import threading
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+
+from shard_service.search.query import PartitionQuery
+from shard_service.search.segment_search import RankedRow, Ranking, search_segments
+from shard_service.segments.segment_set import Snapshot
+from shard_service.segments.selection import Selection
+
+_WAITING = 16
+
+Observe = Callable[[str, int, int], None]
+"""Told of each check: the profile, how many exact hits were found, how many there are."""
+
+
+class RecallChecks:
+    """Answers a `share` of searches again by reading every row, on a thread of its own.
+
+    A check is dropped rather than waited for. Thread-safe.
+    """
+
+    def __init__(self, name: str, share: float, observe: Observe) -> None:
+        self._share = share
+        self._observe = observe
+        self._random = random.Random(name)
+        self._waiting: queue.Queue[
+            tuple[PartitionQuery, Snapshot, Sequence[Selection], Ranking] | None
+        ] = queue.Queue(_WAITING)
+        self._closed = threading.Event()
+        self._thread: threading.Thread | None = None
+        if share > 0:
+            self._thread = threading.Thread(target=self._run, name=f"recall-{name}", daemon=True)
+            self._thread.start()
+
+    def searched(
+        self,
+        query: PartitionQuery,
+        snapshot: Snapshot,
+        selections: Sequence[Selection],
+        ranking: Ranking,
+    ) -> None:
+        """Takes note of a search, and perhaps checks it later."""
+        if self._thread is None or query.exact or self._random.random() >= self._share:
+            return
+        if not any(segment.profile_name != "exact" for segment in snapshot.segments):
+            return
+        try:
+            self._waiting.put_nowait((query, snapshot, selections, ranking))
+        except queue.Full:
+            return
+
+    def close(self) -> None:
+        """Ends the thread, behind the check that is running."""
+        self._closed.set()
+        if self._thread is not None:
+            try:
+                self._waiting.put_nowait(None)
+            except queue.Full:
+                pass
+            self._thread.join()
+
+    def _run(self) -> None:
+        while (item := self._waiting.get()) is not None and not self._closed.is_set():
+            query, snapshot, selections, ranking = item
+            exact = search_segments(
+                snapshot.segments, selections, replace(query, exact=True), _no_checkpoint
+            )
+            expected = {_place(row) for row in exact.rows}
+            found = {_place(row) for row in ranking.rows}
+            names = {segment.profile_name for segment in snapshot.segments} - {"exact"}
+            self._observe("+".join(sorted(names)), len(found & expected), len(expected))
+
+
+def _place(row: RankedRow) -> tuple[int, int, tuple[int, int, int, int]]:
+    return row.segment, row.image, row.box
+
+
+def _no_checkpoint() -> None:
+    """Nobody waits."""

@@ -1,0 +1,56 @@
+"""Opens the LMDB environment of a partition, in the format of this version."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import lmdb
+
+from patchsearch.errors import DataLoss
+from shard_service.store.databases import DATABASE_COUNT, Databases, open_databases
+from shard_service.store.meta import Identity, read_identity
+from shard_service.store.migration import migrate
+
+_MAX_READERS = 1024
+
+
+def open_environment(
+    path: Path, map_bytes: int, *, durable: bool, readonly: bool = False
+) -> tuple[lmdb.Environment, Databases, Identity]:
+    """The environment at `path`, which is brought to this version's format first.
+
+    With `readonly` it is not, and needs no disk that can be written; no other process may write it
+    then.
+
+    Raises DataLoss STORE_CORRUPT when LMDB cannot read it, FailedPrecondition FORMAT_UNKNOWN for a
+    format that this version does not know, ResourceExhausted DISK_FULL when there is no room to
+    bring it to this one.
+    """
+    env = None
+    try:
+        env = lmdb.open(
+            str(path),
+            map_size=map_bytes,
+            max_dbs=DATABASE_COUNT,
+            max_readers=_MAX_READERS,
+            create=False,
+            sync=durable,
+            readonly=readonly,
+            lock=not readonly,
+            # Records are read at random: read-ahead would fill the page cache with the rest.
+            readahead=False,
+        )
+        if not readonly:
+            migrate(env, path)
+        with env.begin(db=env.open_db(b"meta", create=False)) as txn:
+            identity = read_identity(txn)
+        return env, open_databases(env), identity
+    except BaseException as error:
+        if env is not None:
+            env.close()
+        if not isinstance(error, lmdb.Error):
+            raise
+        raise DataLoss(
+            "STORE_CORRUPT",
+            f"LMDB cannot open {path}: {error}; restore the partition from a copy",
+        ) from error
