@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from patchsearch.errors import Unavailable
 from shard_service.index.codebook import Codebook
+from shard_service.index.index_files import read_index_file
 from shard_service.index.profiles import Profile
 from shard_service.index.quantizers import install_quantizer
 
@@ -67,12 +68,7 @@ def write_index(index: Any, path: Path) -> None:
 
 def read_index(path: Path) -> Any:
     """Reads an index whose bytes were checked; raises OSError when FAISS cannot."""
-    # No part of an index is larger than its file: what claims to be is not even allocated.
-    faiss.set_deserialization_vector_byte_limit(path.stat().st_size)
-    try:
-        index = faiss.read_index(str(path))
-    except RuntimeError as error:
-        raise OSError(str(error)) from error
+    index = read_index_file(path)
     storage = faiss.downcast_index(index.storage) if hasattr(index, "storage") else index
     if hasattr(storage, "pq"):
         # Distances between codes, 256 KiB a subspace, which only adding asks for.

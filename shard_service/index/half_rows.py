@@ -18,6 +18,7 @@ import faiss
 import numpy as np
 from numpy.typing import NDArray
 
+from shard_service.index.index_files import read_index_file
 from shard_service.index.threads import use_threads
 
 
@@ -63,11 +64,10 @@ class HalfRows:
 
 def map_half_rows(path: Path) -> HalfRows:
     """Maps a file that `HalfRowsWriter` wrote; raises OSError when it is none."""
-    try:
-        index = faiss.read_index(str(path), faiss.IO_FLAG_MMAP_IFC)
-        size = index.ntotal * index.d * 2
-    except (RuntimeError, AttributeError) as error:
-        raise OSError(f"{path.name}: {error}") from error
+    index = read_index_file(path, faiss.IO_FLAG_MMAP_IFC)
+    if not isinstance(index, faiss.IndexScalarQuantizer):
+        raise OSError(f"{path.name} holds no rows but an index of another kind")
+    size = index.ntotal * index.d * 2
     if index.codes.size() != size:
         raise OSError(f"{path.name} holds {index.codes.size()} bytes of rows, not {size}")
     rows = np.empty(0, np.uint8)

@@ -24,7 +24,7 @@ def collecting() -> Iterator[None]:
 
     before = gc.get_threshold()
     gc.callbacks.append(callback)
-    gc.set_threshold(1, 1, 1)
+    gc.set_threshold(30, 1000, 1000)
     yield
     gc.set_threshold(*before)
     gc.callbacks.remove(callback)
@@ -34,12 +34,12 @@ def collecting() -> Iterator[None]:
 def test_threads_do_not_spoil_each_others_headers(
     tmp_path: Path, collecting: None, read: Any
 ) -> None:
-    expected = np.arange(120, dtype=np.int32).reshape(30, 4)
-    np.save(tmp_path / "a.npy", expected)
+    # A header that takes long to parse.
+    np.save(tmp_path / "a.npy", np.zeros(3, [(f"field{n}", np.int32) for n in range(400)]))
 
     def work(_: int) -> None:
-        for _ in range(40):
-            np.testing.assert_array_equal(read(tmp_path / "a.npy"), expected)
+        for _ in range(20):
+            assert read(tmp_path / "a.npy").shape == (3,)
 
     with ThreadPoolExecutor(4) as threads:
         list(threads.map(work, range(4)))
