@@ -75,6 +75,9 @@ class Building:
         # Held while files of segments come and go, so that a snapshot can link them all.
         self.files = threading.Lock()
         self.train_limit = max(limits.min_train_patches, MIN_TRAINING_ROWS)
+        if profile.rotation is not None and profile.rotation.kind == "opq-iterative":
+            # FAISS ends the process when it iterates over fewer rows than dimensions.
+            self.train_limit = max(self.train_limit, 2 * dim)
         self.activity = ""
 
     def can_build(self, patches: int) -> bool:

@@ -8,6 +8,7 @@ import threading
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
+from service_runtime.logs import logger
 from shard_service.search.query import PartitionQuery
 from shard_service.search.segment_search import RankedRow, Ranking, search_segments
 from shard_service.segments.segment_set import Snapshot
@@ -29,6 +30,7 @@ class RecallChecks:
         self._share = share
         self._observe = observe
         self._random = random.Random(name)
+        self._log = logger("recall").bind(partition=name)
         self._waiting: queue.Queue[
             tuple[PartitionQuery, Snapshot, Sequence[Selection], Ranking] | None
         ] = queue.Queue(_WAITING)
@@ -67,14 +69,26 @@ class RecallChecks:
 
     def _run(self) -> None:
         while (item := self._waiting.get()) is not None and not self._closed.is_set():
-            query, snapshot, selections, ranking = item
-            exact = search_segments(
-                snapshot.segments, selections, replace(query, exact=True), _no_checkpoint
-            )
-            expected = {_place(row) for row in exact.rows}
-            found = {_place(row) for row in ranking.rows}
-            names = {segment.profile_name for segment in snapshot.segments} - {"exact"}
-            self._observe("+".join(sorted(names)), len(found & expected), len(expected))
+            try:
+                self._check(*item)
+            except Exception as error:
+                # A check that fails must not end all later ones.
+                self._log.error("a recall check failed", error=str(error), exc_info=error)
+
+    def _check(
+        self,
+        query: PartitionQuery,
+        snapshot: Snapshot,
+        selections: Sequence[Selection],
+        ranking: Ranking,
+    ) -> None:
+        exact = search_segments(
+            snapshot.segments, selections, replace(query, exact=True), _no_checkpoint
+        )
+        expected = {_place(row) for row in exact.rows}
+        found = {_place(row) for row in ranking.rows}
+        names = {segment.profile_name for segment in snapshot.segments} - {"exact"}
+        self._observe("+".join(sorted(names)), len(found & expected), len(expected))
 
 
 def _place(row: RankedRow) -> tuple[int, int, tuple[int, int, int, int]]:
