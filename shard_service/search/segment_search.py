@@ -189,10 +189,8 @@ def _overlapping(
     table: RowTable, images: NDArray[np.int64], boxes: NDArray[np.int32]
 ) -> NDArray[np.int64]:
     """The rows of `images` (n,) that share a pixel with the box (n, 4) beside them."""
-    starts = table.image_starts[images]
-    counts = table.image_starts[images + 1] - starts
-    ends = np.cumsum(counts)
-    rows = table.rows_at(np.arange(ends[-1]) + np.repeat(starts - ends + counts, counts))
+    rows = table.rows_of(images)
+    counts = table.image_starts[images + 1] - table.image_starts[images]
     own, kept = table.boxes[rows], np.repeat(boxes, counts, axis=0)
     shared = (own[:, :2] < kept[:, :2] + kept[:, 2:]) & (kept[:, :2] < own[:, :2] + own[:, 2:])
     return np.unique(rows[shared.all(axis=1)])

@@ -38,6 +38,15 @@ class RowTable:
         """The rows at some positions in the order of images and sequences."""
         return positions if self.image_rows is None else self.image_rows[positions].astype(np.int64)
 
+    def rows_of(self, places: NDArray[np.int64]) -> NDArray[np.int64]:
+        """All rows of the images at `places`, image by image, in the order of their sequences."""
+        if len(places) == 0:
+            return np.empty(0, np.int64)
+        starts = self.image_starts[places]
+        counts = self.image_starts[places + 1] - starts
+        ends = np.cumsum(counts)
+        return self.rows_at(np.arange(ends[-1]) + np.repeat(starts - ends + counts, counts))
+
     def live_places(self, selection: Selection) -> NDArray[np.int64]:
         """The places of the images that are selected; an image is selected whole or not at all."""
         return np.flatnonzero(selection.has(self.rows_at(self.image_starts[:-1])))

@@ -18,7 +18,7 @@ from shard_service.index.faiss_index import read_index
 from shard_service.index.half_rows import HalfRows, map_half_rows
 from shard_service.index.profiles import PROFILES, Profile
 from shard_service.segments.row_table import RowTable
-from shard_service.segments.selection import Selection, selected
+from shard_service.segments.selection import Selection
 
 INDEX_FILE = "index.faiss"
 VECTORS_FILE = "vectors.faiss"
@@ -125,6 +125,8 @@ class SealedSegment:
         self.replaces: frozenset[str] = frozenset(manifest.get("replaces", ()))
         self._live_rows = len(self._table)
         self._dead: NDArray[np.bool_] | None = None
+        # One bit a row, set while it is live; None while all are.
+        self._bits: NDArray[np.uint8] | None = None
         self._view: SealedView | None = None
 
     @property
@@ -171,12 +173,8 @@ class SealedSegment:
     def view(self) -> SealedView:
         """The segment as of now."""
         if self._view is None:
-            table = self._table
-            live = Selection(len(table))
-            if self._dead is not None:
-                # Clipped: a mapped file that is damaged must not stop the writes that come here.
-                live = selected(np.take(~self._dead, table.row_images, mode="clip"))
-            self._view = SealedView(table, live, self._profile, self._half_rows, self._index)
+            live = Selection(self._live_rows, self._bits)
+            self._view = SealedView(self._table, live, self._profile, self._half_rows, self._index)
         return self._view
 
     def _kill(self, places: NDArray[np.int64]) -> None:
@@ -184,9 +182,15 @@ class SealedSegment:
             self._dead = np.zeros(len(self._table.first_sequences), np.bool_)
         fresh = places[~self._dead[places]]
         self._dead[fresh] = True
-        starts = self._table.image_starts
-        self._live_rows -= int((starts[fresh + 1] - starts[fresh]).sum())
-        self._view = None
+        rows = self._table.rows_of(fresh)
+        self._live_rows -= len(rows)
+        # Out of range only in a mapped file that is damaged, which must not stop writes.
+        rows = rows[(rows >= 0) & (rows < len(self._table))]
+        # Views keep the bits that they were made with; a commit touches few of many rows.
+        bits = self._bits
+        bits = np.full((len(self._table) + 7) // 8, 255, np.uint8) if bits is None else bits.copy()
+        np.bitwise_and.at(bits, rows >> 3, ~(1 << (rows & 7)).astype(np.uint8))
+        self._bits, self._view = bits, None
 
     def _opened_index(
         self, directory: Path, manifest: dict[str, Any], codebooks: SharedCodebooks

@@ -198,8 +198,8 @@ def test_what_changes_during_a_build_is_right_after_it(
         assert partition.put([again], FINGERPRINT) == oracle.put(again)
     workers.join()
     assert any("1500 patches" in activity for activity in told)
-    assert partition.describe().sealed_segments == 1
-    # So much was deleted that it is rebuilt at once.
+    # So much was deleted that it is rebuilt at once, or gone where nothing of it is left.
+    assert partition.describe().sealed_segments <= 1
     eventually(lambda: partition.describe().activity == "")
     for _ in range(2):
         for vector in units(rng, 5):
