@@ -63,7 +63,7 @@ class HalfRows:
 
 
 def map_half_rows(path: Path) -> HalfRows:
-    """Maps a file that `HalfRowsWriter` wrote; raises OSError when it is none."""
+    """Maps a file that `write_half_rows` wrote; raises OSError when it is none."""
     index = read_index_file(path, faiss.IO_FLAG_MMAP_IFC)
     if not isinstance(index, faiss.IndexScalarQuantizer):
         raise OSError(f"{path.name} holds no rows but an index of another kind")
