@@ -36,7 +36,11 @@ class EncoderSettings(ServiceSettings):
     selector: str = Field(
         "hierarchical-filtered", description="Patch selector for photos that ask for none."
     )
-    saliency: str = Field("spectral-residual", description="Saliency model for patch selection.")
+    saliency: str = Field(
+        "spectral-residual",
+        description="Saliency model for patch selection: spectral-residual, simplenet-mini, or one "
+        "in a file: simplenet:FILE, litert:FILE, onnx:FILE.",
+    )
     max_batch: int | None = Field(
         None,
         ge=1,

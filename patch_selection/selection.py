@@ -122,7 +122,9 @@ def _select_level(
     for look in looks:
         height, width = look.draft.photo.shape[:2]
         look.grids = selector.grids(level_index, width, height)
-        look.fits = min(side for side, _ in look.grids) <= min(look.region.w, look.region.h)
+        room = min(look.region.w, look.region.h)
+        # The one window that fills a patch of the level before is that patch.
+        look.fits = min(side for side, _ in look.grids) <= room - (level_index > 0)
     scored = [look for look in looks if look.fits and not level.keeps_everything]
     if scored:
         maps = saliency.predict([_cut(look.draft.photo, look.region) for look in scored])

@@ -5,13 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from patchsearch.errors import DataLoss
-from shard_service.search.ranking import BoxTuple
-from shard_service.search.segment_search import Ranking
-from shard_service.segments.segment_set import Snapshot
+from shard_service.search.ranked_candidates import BoxTuple
 from shard_service.store.images import Image
 from shard_service.store.meta import Identity
-from shard_service.store.patch_store import PatchStore
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -57,33 +53,6 @@ class PartitionState:
     codebook: str
     damaged_images: int
     activity: str
-
-
-def resolved_hits(
-    snapshot: Snapshot, ranking: Ranking, store: PatchStore
-) -> tuple[tuple[PartitionHit, ...], bool]:
-    """The rows of `ranking` with their images, and whether none was replaced since `snapshot`.
-
-    Images whose records are damaged are left out.
-    """
-    tables = [segment.table for segment in snapshot.segments]
-    keys = [tables[row.segment].image_ids[row.image] for row in ranking.rows]
-    distinct = list(dict.fromkeys(keys))
-    damaged: list[DataLoss] = []
-    images = store.read_images(distinct, on_damage=damaged.append)
-    stored = dict(zip(distinct, images, strict=True))
-    hits = []
-    for key, row in zip(keys, ranking.rows, strict=True):
-        image = stored[key]
-        # An image that was written anew has new sequences.
-        if (
-            image is not None
-            and image.first_sequence == tables[row.segment].first_sequences[row.image]
-        ):
-            hits.append(PartitionHit(image.image, row.box, row.level, row.score, row.suppressed))
-    lost = {damage.metadata.get("image_id", "").encode("utf-8") for damage in damaged}
-    left_out = sum(key in lost for key in keys)
-    return tuple(hits), len(hits) + left_out == len(keys)
 
 
 def merged_hits(answers: Iterable[PartitionAnswer], k: int) -> list[PartitionHit]:

@@ -28,7 +28,10 @@ def map_array(path: Path) -> NDArray[Any]:
 def _loaded(path: Path, mmap_mode: Literal["r"] | None) -> NDArray[Any]:
     try:
         with _one_parses:
-            loaded: NDArray[Any] = np.load(path, mmap_mode=mmap_mode, allow_pickle=False)
+            loaded: Any = np.load(path, mmap_mode=mmap_mode, allow_pickle=False)
     except EOFError as error:
         raise ValueError(f"{path.name} is cut off") from error
+    if not isinstance(loaded, np.ndarray):
+        loaded.close()
+        raise ValueError(f"{path.name} is an archive and no array")
     return loaded

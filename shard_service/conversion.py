@@ -15,7 +15,7 @@ from patchsearch.wire.vectors import matrix_from_proto, matrix_to_proto, vector_
 from shard_service import validation
 from shard_service.answers import PartitionHit, PartitionState
 from shard_service.search.query import PartitionQuery
-from shard_service.search.ranking import BoxTuple
+from shard_service.search.ranked_candidates import BoxTuple
 from shard_service.store.images import Image, PatchRows, StoredImage
 
 

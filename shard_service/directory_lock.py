@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+from contextlib import suppress
 from pathlib import Path
 
 from patchsearch.errors import FailedPrecondition
@@ -29,8 +30,10 @@ class DirectoryLock:
                 f"{directory} is in use by process {holder}; stop it, or use another directory",
                 metadata={"pid": holder},
             ) from error
-        os.ftruncate(self._descriptor, 0)
-        os.pwrite(self._descriptor, f"{os.getpid()}\n".encode("ascii"), 0)
+        # For people alone: a disk without room for it can be searched all the same.
+        with suppress(OSError):
+            os.ftruncate(self._descriptor, 0)
+            os.pwrite(self._descriptor, f"{os.getpid()}\n".encode("ascii"), 0)
 
     def release(self) -> None:
         """Lets the next process in."""

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 from patchsearch.errors import DataLoss, FailedPrecondition
 from shard_service import validation
 from shard_service.answers import PartitionAnswer, PartitionState
+from shard_service.checkpoint import Checkpoint, no_checkpoint
 from shard_service.index.codebook import SharedCodebooks
 from shard_service.index.profiles import PROFILES
 from shard_service.integrity.prepared_store import prepare_store
@@ -18,6 +19,7 @@ from shard_service.maintenance.recall import Observe, RecallChecks
 from shard_service.maintenance.scrubbing import (
     Damage,
     ScrubReport,
+    check_filters,
     check_records,
     check_segments,
     damaged_image,
@@ -33,10 +35,6 @@ from shard_service.snapshots.taking import SnapshotReport, take_snapshot
 from shard_service.store.images import Image, PatchRows, StoredImage
 from shard_service.store.meta import Identity
 from shard_service.store.patch_store import PatchStore
-
-
-def no_checkpoint() -> None:
-    """For searches without a deadline."""
 
 
 def not_observed(profile: str, found: int, expected: int) -> None:
@@ -137,7 +135,7 @@ class Partition:
         self,
         query: PartitionQuery,
         fingerprint: str,
-        checkpoint: Callable[[], None] = no_checkpoint,
+        checkpoint: Checkpoint = no_checkpoint,
     ) -> PartitionAnswer:
         """The best `query.k` patches, scored exactly; sees every write acknowledged before it.
 
@@ -148,7 +146,7 @@ class Partition:
         self._health.check()
         self.check_fingerprint(fingerprint)
         validation.check_k(query.k)
-        validation.check_vectors(query.vector[None, :], self.identity.dim, "query vector")
+        validation.check_query(query.vector, self.identity.dim)
         return self._search.search(query, checkpoint)
 
     def get_images(self, image_ids: Sequence[str], *, with_patches: bool) -> list[StoredImage]:
@@ -195,55 +193,60 @@ class Partition:
             ),
         )
 
-    def seal(self) -> int:
+    def seal(self, checkpoint: Checkpoint = no_checkpoint) -> int:
         """Seals what has grown, whatever its size, and waits; returns the patches sealed.
 
-        Raises FailedPrecondition PARTITION_TOO_SMALL when there is no codebook and too little to
-        train one; what the disk raised when building failed.
+        `checkpoint` may raise to give up: what has grown is searched as before then. Raises
+        FailedPrecondition PARTITION_TOO_SMALL when there is no codebook and too little to train
+        one; what the disk raised when building failed.
         """
         self._health.check()
         self._check_large_enough(self._segments.snapshot.growing_patches, "growing patches")
-        return self._builder.run(self._building.seal)
+        return self._builder.run(self._building.seal, checkpoint)
 
-    def compact(self) -> tuple[int, int]:
+    def compact(self, checkpoint: Checkpoint = no_checkpoint) -> tuple[int, int]:
         """Makes one segment without deleted rows of all sealed ones and of what has grown.
 
-        Returns the deleted rows that are gone and the sealed segments that became one. Raises what
-        `seal` raises.
+        Returns the deleted rows that are gone and the sealed segments that became one. `checkpoint`
+        is as for `seal`. Raises what `seal` raises.
         """
         self._health.check()
         self._check_large_enough(self._segments.snapshot.patches, "patches")
-        return self._builder.run(self._building.compact)
+        return self._builder.run(self._building.compact, checkpoint)
 
-    def snapshot(self, destination: str) -> SnapshotReport:
+    def snapshot(self, destination: str, checkpoint: Checkpoint = no_checkpoint) -> SnapshotReport:
         """Writes a copy, consistent as of one moment during the call, to a path or an fsspec URL.
 
-        Raises InvalidArgument DESTINATION_INVALID, FailedPrecondition DESTINATION_EXISTS,
-        ResourceExhausted DISK_FULL, Unavailable DESTINATION_FAILED.
+        `checkpoint` may raise to give up: nothing is left then. Raises InvalidArgument
+        DESTINATION_INVALID, FailedPrecondition DESTINATION_EXISTS, ResourceExhausted DISK_FULL,
+        Unavailable DESTINATION_FAILED.
         """
         with self._health.told("snapshot") as tell:
             files = self._building.files
-            return take_snapshot(self._directory, self._store, files, destination, tell)
+            return take_snapshot(self._directory, self._store, files, destination, tell, checkpoint)
 
-    def scrub(self, checkpoint: Callable[[], None] = no_checkpoint) -> ScrubReport:
+    def scrub(self, checkpoint: Checkpoint = no_checkpoint) -> ScrubReport:
         """Reads everything that is on the disk and compares it with its checksums.
 
-        A damaged segment is moved aside and its rows are searched exactly until it is rebuilt;
-        images with damaged records are told. `checkpoint` is called now and then and may raise.
+        A damaged segment is moved aside and its rows are searched exactly until it is rebuilt, a
+        damaged filter index is made anew; images with damaged records are told. `checkpoint` may
+        raise to give up.
         """
         with self._health.told("scrub") as tell:
             images, patches, damaged = check_records(self._store, checkpoint, tell)
             files = self._building.files
 
-            def work(stop: threading.Event) -> tuple[int, list[Damage]]:
-                return check_segments(self._segments, self._store, files, checkpoint, tell)
+            def work(stop: threading.Event) -> tuple[list[Damage], int, list[Damage]]:
+                index = check_filters(self._store, self._writes.mend_filters, checkpoint, tell)
+                found = check_segments(self._segments, self._store, files, checkpoint, tell)
+                return index, *found
 
-            segments, broken = self._builder.run(work)
+            index, segments, broken = self._builder.run(work, checkpoint)
         if broken:
             self._seal_at = 1
             self._builder.request()
         self._health.note(damaged)
-        return ScrubReport(images, patches, segments, (*damaged, *broken))
+        return ScrubReport(images, patches, segments, (*damaged, *index, *broken))
 
     def check_fingerprint(self, fingerprint: str) -> None:
         """Raises FailedPrecondition ENCODER_MISMATCH for another encoder's vectors."""
@@ -259,7 +262,7 @@ class Partition:
 
     def close(self) -> None:
         """Finishes waiting writes, gives up a running build, and closes the store."""
-        self._builder.stop.set()
+        self._builder.give_up()
         self._writes.close()
         self._builder.close()
         self._recall.close()

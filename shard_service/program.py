@@ -11,6 +11,7 @@ from service_runtime.logs import logger
 from service_runtime.server import run, run_main
 from service_runtime.settings import parse_settings
 from shard_service.metrics import RecallMetrics
+from shard_service.search.ranked_candidates import warm_up as compile_search
 from shard_service.servicer import shard_service
 from shard_service.settings import ShardSettings
 from shard_service.shard import Shard
@@ -38,6 +39,7 @@ def serve(argv: Sequence[str] | None = None) -> int:
         shard.lock()
 
         def warm_up() -> None:
+            compile_search()
             shard.open()
             held = len(shard.partitions())
             logger("shard").info("partitions open", shard=settings.name, partitions=held)

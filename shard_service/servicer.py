@@ -138,13 +138,14 @@ class ShardServicer(ShardServiceServicer):
         self, request: pb.SealPartitionRequest, context: grpc.ServicerContext
     ) -> pb.SealPartitionResponse:
         return pb.SealPartitionResponse(
-            sealed_patches=self._shard.partition(request.partition_id).seal()
+            sealed_patches=self._shard.partition(request.partition_id).seal(_checkpoint(context))
         )
 
     def CompactPartition(
         self, request: pb.CompactPartitionRequest, context: grpc.ServicerContext
     ) -> pb.CompactPartitionResponse:
-        dropped, merged = self._shard.partition(request.partition_id).compact()
+        partition = self._shard.partition(request.partition_id)
+        dropped, merged = partition.compact(_checkpoint(context))
         return pb.CompactPartitionResponse(dropped_rows=dropped, merged_segments=merged)
 
     def SnapshotPartition(
@@ -152,7 +153,7 @@ class ShardServicer(ShardServiceServicer):
     ) -> pb.SnapshotPartitionResponse:
         partition = self._shard.partition(request.partition_id)
         validation.check_destination(request.destination, self._snapshot_roots)
-        report = partition.snapshot(request.destination)
+        report = partition.snapshot(request.destination, _checkpoint(context))
         return pb.SnapshotPartitionResponse(
             files=report.files, bytes=report.bytes, images=report.images, patches=report.patches
         )

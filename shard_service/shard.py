@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,11 +20,12 @@ from patchsearch.errors import (
 from service_runtime.logs import logger
 from shard_service import validation
 from shard_service.answers import PartitionAnswer, PartitionHit, merged_hits
+from shard_service.checkpoint import Checkpoint, no_checkpoint
 from shard_service.directory_lock import DirectoryLock
 from shard_service.index.codebook import SharedCodebooks
 from shard_service.maintenance.recall import Observe
 from shard_service.options import PartitionOptions
-from shard_service.partition import Partition, no_checkpoint, not_observed
+from shard_service.partition import Partition, not_observed
 from shard_service.partition_files import UNFINISHED, create_partition
 from shard_service.search.query import PartitionQuery
 from shard_service.snapshots.staging import remove_leftovers
@@ -147,7 +148,7 @@ class Shard:
         partition_ids: Sequence[str],
         query: PartitionQuery,
         fingerprint: str,
-        checkpoint: Callable[[], None] = no_checkpoint,
+        checkpoint: Checkpoint = no_checkpoint,
     ) -> ShardAnswer:
         """Searches the partitions listed, each once, and merges what they find.
 

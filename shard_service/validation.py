@@ -91,13 +91,24 @@ def check_k(k: int) -> None:
         raise InvalidArgument("K_OUT_OF_RANGE", f"k is {k}; ask for 1 to {MAX_K} hits")
 
 
+def check_query(vector: NDArray[np.floating[Any]], dim: int) -> None:
+    """Checks (d,): d == dim, finite, unit length; raises InvalidArgument VECTOR_INVALID."""
+    if (
+        vector.ndim != 1
+        or len(vector) != dim
+        or not (abs(float(np.vecdot(vector, vector)) ** 0.5 - 1.0) <= _LENGTH_TOLERANCE)
+    ):
+        # Slower, and with words.
+        check_vectors(vector.reshape(1, -1), dim, "query vector")
+
+
 def check_vectors(vectors: NDArray[np.floating[Any]], dim: int, what: str) -> None:
     """Checks (n, d) rows: d == dim, finite, unit length; raises InvalidArgument VECTOR_INVALID."""
     if vectors.ndim != 2 or vectors.shape[1] != dim:
         raise InvalidArgument(
             "VECTOR_INVALID", f"{what} has {vectors.shape[-1]} numbers; the encoder makes {dim}"
         )
-    lengths = np.sqrt(np.einsum("ij,ij->i", vectors, vectors))
+    lengths = np.sqrt(np.vecdot(vectors, vectors))
     # Written so that NaN, which compares as false, is refused too.
     good = np.abs(lengths - 1.0) <= _LENGTH_TOLERANCE
     if not good.all():

@@ -36,9 +36,6 @@ def process_memory(directory: Path, vector_files: Sequence[str]) -> Memory:
     Mapped files count where they lie in `directory`; those that a pattern of `vector_files`
     matches, relative to it, are vectors.
     """
-    gc.collect()
-    _trim()
-    totals = _rollup(Path("/proc/self/smaps_rollup").read_text())
     root = f"{directory.resolve()}/"
     index = vectors = 0
     for path, resident in _mapped(Path("/proc/self/smaps").read_text()):
@@ -48,6 +45,10 @@ def process_memory(directory: Path, vector_files: Sequence[str]) -> Memory:
             vectors += resident
         else:
             index += resident
+    # Last, so that what looking takes is there before and after what is measured.
+    gc.collect()
+    _trim()
+    totals = _rollup(Path("/proc/self/smaps_rollup").read_text())
     return Memory(totals["Rss"], totals["Anonymous"], index, vectors)
 
 

@@ -8,7 +8,7 @@ from importlib import metadata
 
 from evaluation.index_bench.engine import EngineSpec
 from patchsearch.errors import InvalidArgument
-from shard_service.index.profiles import PROFILES
+from shard_service.index.profiles import DEFAULT_PROFILE, PROFILES
 
 _ENGINES = "evaluation.index_bench.engines"
 _BEAMS = (16.0, 24.0, 32.0, 48.0, 64.0, 96.0, 128.0, 192.0, 256.0, 384.0, 512.0)
@@ -30,6 +30,16 @@ PEERS: tuple[EngineSpec, ...] = (
         _BEAMS,
         "candidates",
         vector_files=("*vectors.npy",),
+    ),
+    EngineSpec(
+        "faiss-hnsw-codes",
+        f"{_ENGINES}.faiss_bare:FaissBareGraph",
+        "faiss",
+        "faiss",
+        _BEAMS,
+        "ef",
+        {"profile": DEFAULT_PROFILE},
+        fixed=True,
     ),
     EngineSpec("hnswlib", f"{_ENGINES}.hnswlib_graph:Hnswlib", "hnswlib", "hnswlib", _BEAMS, "ef"),
     EngineSpec(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from patch_selection.saliency.interface import SaliencyMap
+from patch_selection.saliency.interface import RawSaliency, RgbImage, SaliencyMap
 from patchsearch.errors import InvalidArgument
 
 TABLE_ROWS = 65
@@ -49,6 +49,23 @@ class Calibration:
     def apply(self, raw: npt.NDArray[np.float32]) -> SaliencyMap:
         """The map with every raw value replaced by its calibrated one, float32 in 0..1."""
         return np.interp(raw, self.raw, self.value).astype(np.float32)
+
+
+@dataclass(frozen=True, slots=True)
+class CalibratedSaliency:
+    """A model with its calibration, which makes it a `Saliency`."""
+
+    model: RawSaliency
+    calibration: Calibration
+
+    @property
+    def name(self) -> str:
+        """The model's."""
+        return self.model.name
+
+    def predict(self, images: Sequence[RgbImage]) -> list[SaliencyMap]:
+        """See `Saliency.predict`; a map has the resolution that the model gives it."""
+        return [self.calibration.apply(raw) for raw in self.model.raw(images)]
 
 
 def fit_calibration(raw_maps: Iterable[npt.NDArray[np.float32]], exponent: float) -> Calibration:

@@ -37,3 +37,16 @@ class Saliency(Protocol):
         May be called from several threads.
         """
         ...
+
+
+class RawSaliency(Protocol):
+    """A model before its calibration."""
+
+    @property
+    def name(self) -> str:
+        """The name under which the model is loaded."""
+        ...
+
+    def raw(self, images: Sequence[RgbImage]) -> list[npt.NDArray[np.float32]]:
+        """A map (rows, columns) for every image, of whatever scale; else as `Saliency.predict`."""
+        ...

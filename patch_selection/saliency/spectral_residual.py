@@ -10,8 +10,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy import fft, ndimage
 
-from patch_selection.saliency.calibration import Calibration
-from patch_selection.saliency.interface import RgbImage, SaliencyMap
+from patch_selection.saliency.interface import RgbImage
 
 # Chosen on 120 photos of the GTSDB by the share of signs that hierarchical-filtered captures with
 # at most 35 patches. Colour is what matters (luminance alone captures a fifth less); the others
@@ -32,21 +31,19 @@ _PLAIN_ENERGY = 1e-2
 
 @dataclass(frozen=True, slots=True)
 class SpectralResidual:
-    """The spectral residual of Hou and Zhang (CVPR 2007) on L*, a* and b*, calibrated.
+    """The spectral residual of Hou and Zhang (CVPR 2007) on L*, a* and b*.
 
     Needs no weights and keeps no state, so it may be used from several threads.
     """
-
-    calibration: Calibration
 
     @property
     def name(self) -> str:
         """`spectral-residual`."""
         return "spectral-residual"
 
-    def predict(self, images: Sequence[RgbImage]) -> list[SaliencyMap]:
-        """Maps of 64 pixels on the short side, float32 in 0..1; see `Saliency.predict`."""
-        return [self.calibration.apply(spectral_residual(image)) for image in images]
+    def raw(self, images: Sequence[RgbImage]) -> list[npt.NDArray[np.float32]]:
+        """Maps of 64 pixels on the short side; see `spectral_residual`."""
+        return [spectral_residual(image) for image in images]
 
 
 def spectral_residual(image: RgbImage) -> npt.NDArray[np.float32]:

@@ -10,6 +10,7 @@ import typer
 
 from patchsearch.cli import (
     bench_command,
+    evaluate_command,
     image_commands,
     ingest_command,
     restore_command,
@@ -38,6 +39,7 @@ app.command("list")(image_commands.list_images)
 app.command("describe")(image_commands.describe)
 app.command("verify")(verify_command.verify)
 app.command("restore")(restore_command.restore)
+app.command("evaluate")(evaluate_command.evaluate)
 app.add_typer(shard_commands.app)
 app.add_typer(bench_command.app)
 

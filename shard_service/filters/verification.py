@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator
 from itertools import groupby
+from typing import TypeVar
 
 import lmdb
 import numpy as np
 from pyroaring import BitMap
 
+from shard_service.checkpoint import Checkpoint, no_checkpoint
 from shard_service.filters.bitmaps import decode_bitmap
 from shard_service.filters.columns import ROW_BYTES, checked_rows, encode_row
 from shard_service.filters.damage import FiltersDamaged
@@ -18,28 +20,36 @@ from shard_service.filters.terms import CHUNK_BITS, chunk_key, chunk_start, is_c
 from shard_service.store.databases import Databases
 
 _LOW = 0xFFFF_FFFF
+_STEP = 256
+
+_Item = TypeVar("_Item")
 
 
-def check(txn: lmdb.Transaction[bytes], databases: Databases) -> Iterator[str]:
+def check(
+    txn: lmdb.Transaction[bytes],
+    databases: Databases,
+    checkpoint: Checkpoint = no_checkpoint,
+) -> Iterator[str]:
     """Each problem of the filter index, in words; nothing when it says what the images do.
 
     Problems are values that fail their checksum, images that are missing under a term that they
     have, and images under terms that they have not. Sequences of images that are not stored (any
     more) or whose records are damaged are none: no answer shows them. Reads all images twice and
-    the index once; holds a chunk's terms and all sequences in memory.
+    the index once; holds a chunk's terms and all sequences in memory. `checkpoint` is called every
+    few images and values and may raise to give up.
     """
-    live = _live_by_chunk(txn, databases)
+    live = _live_by_chunk(txn, databases, checkpoint)
     entries: Counter[int] = Counter()
     in_doubt = set()
     with txn.cursor(db=databases.filters) as cursor:
-        for key, value in cursor:
+        for key, value in _watched(cursor, checkpoint):
             start = chunk_start(key)
             try:
                 entries[start] += _live_entries(key, value, live.get(start, BitMap()))
             except FiltersDamaged as damage:
                 in_doubt.add(start)
                 yield damage.message
-    images = indexed_images(txn, databases)
+    images = _watched(indexed_images(txn, databases), checkpoint)
     for start, of_chunk in groupby(images, lambda image: image[0] >> CHUNK_BITS << CHUNK_BITS):
         expected = _Expected(of_chunk)
         for problem in expected.missing(txn, databases):
@@ -81,6 +91,13 @@ class _Expected:
                 yield f"the filter index lacks {absent} entries under key {key.hex()}"
 
 
+def _watched(items: Iterable[_Item], checkpoint: Checkpoint) -> Iterator[_Item]:
+    for done, item in enumerate(items):
+        if done % _STEP == 0:
+            checkpoint()
+        yield item
+
+
 def _contents(key: bytes, value: bytes) -> set[int | bytes]:
     if not is_column(key):
         return set(decode_bitmap(key, value))
@@ -98,8 +115,10 @@ def _live_entries(key: bytes, value: bytes, live: BitMap) -> int:
     return int(np.isin(lows, alive).sum())
 
 
-def _live_by_chunk(txn: lmdb.Transaction[bytes], databases: Databases) -> dict[int, BitMap]:
+def _live_by_chunk(
+    txn: lmdb.Transaction[bytes], databases: Databases, checkpoint: Checkpoint
+) -> dict[int, BitMap]:
     live: defaultdict[int, BitMap] = defaultdict(BitMap)
-    for sequence, _ in indexed_images(txn, databases):
+    for sequence, _ in _watched(indexed_images(txn, databases), checkpoint):
         live[sequence >> CHUNK_BITS << CHUNK_BITS].add(sequence & _LOW)
     return live

@@ -1,4 +1,4 @@
-"""A sealed segment's index as it is asked: approximate neighbours, refined by their vectors."""
+"""A sealed segment's index as it is asked: for candidates, whose vectors are compared later."""
 
 from __future__ import annotations
 
@@ -21,40 +21,31 @@ _STEP_NS = 600.0
 _CODE_NS, _FAST_CODE_NS = 30.0, 3.0
 """What a code costs a flat index, one by one and in registers."""
 _KEPT_PARAMETERS = 64
-_ROWS_OF_DEFAULTS = 50_000
-"""The size of segment that the profiles' numbers are for; they grow with its square root."""
 
 
 class CandidateIndex:
-    """The index `inner` over rotated vectors, whose candidates `refine` orders by L2 distance.
+    """The index `inner` over rotated vectors. Thread-safe while nothing is added."""
 
-    Thread-safe while nothing is added.
-    """
-
-    def __init__(self, profile: Profile, transform: Any | None, inner: Any, refine: Any) -> None:
+    def __init__(self, profile: Profile, transform: Any | None, inner: Any) -> None:
         """`transform` is the codebook's, None where the profile has no rotation."""
         self._profile = profile
         self._cells = hasattr(inner, "nlist")
         # FAISS's objects do not keep the Python objects alive that they are made of.
-        self._parts = [inner, refine]
+        self._parts = [inner]
         self._rotated = transform is not None
         base = inner
         if transform is not None:
             base = faiss.IndexPreTransform(transform, inner)
             self._parts += [transform, base]
-        self._refined = faiss.IndexRefine(base, refine)
         self._base = base
         self._rows = int(inner.ntotal)
-        # A beam that finds all but one in a thousand among fifty thousand rows finds fewer among a
-        # million: more lie in between.
-        self._growth = max(1.0, math.sqrt(self._rows / _ROWS_OF_DEFAULTS))
         # Making FAISS's parameter objects takes a third of a search.
         self._parameters: dict[int, Any] = {}
 
     def candidates(self, count: int) -> int:
         """How many candidates the profile asks for, for `count` hits."""
         least = max(self._profile.min_candidates, count * self._profile.oversample)
-        return int(least * self._growth)
+        return int(least * self._profile.growth(self._rows))
 
     def prefers_scan(self, selected: int, wanted: int, ef: int | None) -> bool:
         """Whether reading the `selected` rows is cheaper than asking for `wanted` of them."""
@@ -68,7 +59,7 @@ class CandidateIndex:
             return scan < self._rows * looked_into * code + wanted * _READ_NS
         return scan < self._rows * code + wanted / share * _READ_NS
 
-    def nearest(
+    def approximate(
         self,
         query: NDArray[np.float32],
         wanted: int,
@@ -76,8 +67,8 @@ class CandidateIndex:
         selector: Any | None,
         ef: int | None,
         nprobe: int | None,
-    ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
-        """About `wanted` rows and their squared distances, nearest first, of the `selected` rows.
+    ) -> NDArray[np.int64]:
+        """About `wanted` rows of the `selected` ones, nearest first as far as their codes tell.
 
         `selector` limits a graph and an inverted file; a flat index may return other rows too, and
         is asked for as many more. `ef` and `nprobe` replace the profile's.
@@ -94,16 +85,12 @@ class CandidateIndex:
             wanted = math.ceil(wanted / share * 1.2) + 32
         parameters = self._parameters.get(effort) if selector is None else None
         if parameters is None:
-            parameters = self._refining(effort, selector)
+            parameters = self._searching(effort, selector)
             if selector is None and len(self._parameters) < _KEPT_PARAMETERS:
                 self._parameters[effort] = parameters
-        distances, rows = self._refined.search(
-            query[None, :], min(wanted, self._rows), params=parameters
-        )
-        if rows[0, -1] >= 0:
-            return rows[0], distances[0]
-        found = rows[0] >= 0
-        return rows[0][found], distances[0][found]
+        _, (rows,) = self._base.search(query[None, :], min(wanted, self._rows), params=parameters)
+        found: NDArray[np.int64] = rows if rows[-1] >= 0 else rows[rows >= 0]
+        return found
 
     def raw(self, query: NDArray[np.float32], count: int, ef: int | None) -> NDArray[np.int64]:
         """The index's own order, not refined: what compression alone finds; for measuring."""
@@ -113,13 +100,6 @@ class CandidateIndex:
         _, rows = self._base.search(query[None, :], count, params=parameters)
         found: NDArray[np.int64] = rows[0][rows[0] >= 0]
         return found
-
-    def _refining(self, effort: int, selector: Any | None) -> Any:
-        refining = faiss.IndexRefineSearchParameters()
-        refining.k_factor = 1.0
-        # Setting an attribute keeps what it is set to alive.
-        refining.base_index_params = self._searching(effort, selector)
-        return refining
 
     def _searching(self, effort: int, selector: Any | None) -> Any:
         parameters: Any = None
@@ -147,4 +127,4 @@ class CandidateIndex:
         return min(cells, math.ceil(cells * self._profile.nprobe / share))
 
     def _beam(self, wanted: int, ef: int | None) -> int:
-        return max(ef or int(self._profile.ef_search * self._growth), wanted)
+        return max(ef or self._profile.beam(self._rows), wanted)

@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import ctypes
 import mmap
+import os
 import sys
+import weakref
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -18,8 +20,12 @@ import faiss
 import numpy as np
 from numpy.typing import NDArray
 
-from shard_service.index.index_files import read_index_file
+from shard_service.index.index_files import read_index_file, view_index
+from shard_service.index.scattered_reads import LARGEST, read_pieces
 from shard_service.index.threads import use_threads
+
+# What a mapping begins at a multiple of, so that rows in it can.
+_ALIGNED = 64
 
 
 class HalfRows:
@@ -39,14 +45,6 @@ class HalfRows:
     def block(self, start: int, end: int) -> NDArray[np.float16]:
         """A copy of a run of rows, (end - start, dim)."""
         return self._rows[start:end].copy().view(np.float16)
-
-    def refining(self) -> Any:
-        """The same rows, not copied, as an L2 index: it rescores what an L2 index finds."""
-        index = _empty_index(self.index.d)
-        index.metric_type = faiss.METRIC_L2
-        index.codes = self.index.codes
-        index.ntotal = self.index.ntotal
-        return index
 
     def best(
         self, query: NDArray[np.float32], count: int, selector: Any | None
@@ -74,7 +72,30 @@ def map_half_rows(path: Path) -> HalfRows:
     if size:
         rows = faiss.rev_swig_ptr(index.codes.data(), size)
         _expect_random_reads(rows)
-    return HalfRows(index, rows.reshape(index.ntotal, 2 * index.d))
+    return StoredHalfRows(path, index, rows.reshape(index.ntotal, 2 * index.d))
+
+
+class StoredHalfRows(HalfRows):
+    """The rows in the file `path`, mapped as `rows`. Single rows are read from the file, where the
+    kernel can, so that only scans make mapped pages count as this process's memory."""
+
+    def __init__(self, path: Path, index: Any, rows: NDArray[np.uint8]) -> None:
+        super().__init__(index, rows)
+        self._file = os.open(path, os.O_RDONLY)
+        weakref.finalize(self, os.close, self._file)
+        if sys.platform == "linux":
+            os.posix_fadvise(self._file, 0, 0, os.POSIX_FADV_RANDOM)
+        self._begin = len(_header(index.d, 0))
+        self._in_pieces = True
+
+    def vectors(self, rows: NDArray[np.int64]) -> NDArray[np.float16]:
+        """A copy of some rows, (n, dim). Raises OSError when the file cannot be read."""
+        if self._in_pieces and 0 < len(rows) <= LARGEST:
+            copied = np.empty((len(rows), 2 * self.index.d), np.uint8)
+            if read_pieces(self._file, self._begin + rows * copied.shape[1], copied):
+                return copied.view(np.float16)
+            self._in_pieces = False
+        return super().vectors(rows)
 
 
 class GrowingHalfRows(HalfRows):
@@ -82,10 +103,15 @@ class GrowingHalfRows(HalfRows):
     the rows that were there before."""
 
     def __init__(self, dim: int, capacity: int) -> None:
-        index = _empty_index(dim)
-        size = capacity * dim * 2
-        index.codes.resize(size)
-        memory = faiss.rev_swig_ptr(index.codes.data(), size)
+        header = _header(dim, capacity)
+        # Pages that nobody wrote to take no memory: room costs nothing until it is filled.
+        room = np.frombuffer(mmap.mmap(-1, _ALIGNED + len(header) + capacity * dim * 2), np.uint8)
+        start = -len(header) % _ALIGNED
+        file = room[start : len(room) - (_ALIGNED - start)]
+        file[: len(header)] = np.frombuffer(header, np.uint8)
+        index = view_index(file)
+        index.ntotal = 0
+        memory = file[len(header) :]
         super().__init__(index, memory.reshape(capacity, 2 * dim))
         self._halves = memory.view(np.float16).reshape(capacity, dim)
         self.capacity = capacity

@@ -7,6 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import faiss
+import numpy as np
+from numpy.typing import NDArray
 
 # FAISS has one limit for the whole process.
 _limited = threading.Lock()
@@ -27,3 +29,10 @@ def read_index_file(path: Path, flags: int = 0) -> Any:
             raise OSError(f"{path.name}: {error}") from error
         finally:
             faiss.set_deserialization_vector_byte_limit(before)
+
+
+def view_index(file: NDArray[np.uint8]) -> Any:
+    """The index whose file these bytes are, in place: keep them as long as the index lives."""
+    reader = faiss.ZeroCopyIOReader(faiss.swig_ptr(file), file.size)
+    with _limited:
+        return faiss.read_index(reader, faiss.IO_FLAG_MMAP_IFC)

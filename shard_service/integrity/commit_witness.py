@@ -27,12 +27,23 @@ class CommitWitness:
 
     The notes themselves are not synced, which would cost as much as the commit: after a power loss
     they may be behind the store, never ahead of it. Both take 5 to 11 us together for a commit of
-    one image. One thread at a time.
+    one image. Only `opened` syncs, where `durable`. One thread at a time.
     """
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, *, durable: bool = True) -> None:
+        self._durable = durable
         self._changes = ChangeLog(directory)
         self._file = open_notes(directory / WITNESS)
+
+    def opened(self, commits: int, opening: int) -> None:
+        """Notes that the store was opened with `commits` commits, before anybody sees it; never
+        fails.
+
+        Other commits that were announced before are not in it, and cannot come back. `opening`
+        names whoever commits from now on.
+        """
+        self._changes.begin(commits, opening, durable=self._durable)
+        self.note(commits)
 
     def announce(
         self, commits: int, transaction: int, next_sequence: int, changes: Sequence[Change]

@@ -150,6 +150,10 @@ def _live_pages(snapshot: Snapshot, free: Columns) -> Columns:
     live = np.ones(snapshot.walk.limit, np.bool_)
     live[:FIRST_TREE_PAGE] = False
     live[free[free < len(live)]] = False
+    # Behind its last page lies only what a later commit left that was cut off; where that number is
+    # damaged, the trees tell at least of the pages that they lead to.
+    behind = slice(max(snapshot.meta.last_page + 1, 0), None)
+    live[behind] &= snapshot.walk.used[behind]
     return np.flatnonzero(live)
 
 

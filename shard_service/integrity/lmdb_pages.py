@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
+from shard_service.integrity.meta_items import COMMITS, OPENING, number
 from shard_service.integrity.meta_pages import (
     META_PAGES,
     META_PLACE,
@@ -60,8 +61,13 @@ class Snapshot:
     @property
     def commits(self) -> int:
         """The store's own count of commits; -1 where it cannot be read."""
-        value = self.values(META).get(b"commits", b"")
+        value = self.values(META).get(COMMITS, b"")
         return int.from_bytes(value, "little") if len(value) == 8 else -1
+
+    @property
+    def opening(self) -> int:
+        """Which opening of the store wrote the last commit; 0 where it does not say."""
+        return number(self.values(META), OPENING)
 
 
 @dataclass(frozen=True, eq=False, slots=True)

@@ -12,6 +12,7 @@ from shard_service.store.meta import CHECKSUM, Identity, meta_checksum
 from shard_service.store.records import FORMAT_VERSION
 
 COMMITS, NEXT_SEQUENCE, CODEBOOK, FORMAT = b"commits", b"next_sequence", b"codebook", b"format"
+OPENING = b"opening"
 _SIZES = {
     FORMAT: 4,
     b"hash_start": 8,
@@ -49,6 +50,8 @@ def value_faults(values: Values) -> list[str]:
         faults.append("the hash range is empty")
     if number(values, NEXT_SEQUENCE) >= _MAX_SEQUENCE:
         faults.append("next_sequence is out of range")
+    if OPENING in values and len(values[OPENING]) != 8:
+        faults.append(f"opening has {len(values[OPENING])} bytes, not 8")
     codebook = values.get(CODEBOOK, b"")
     if not all(byte in b"0123456789abcdef" for byte in codebook):
         faults.append("codebook is no digest")

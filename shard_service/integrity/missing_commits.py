@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from shard_service.integrity.change_log import Change, logged_commits
+from shard_service.integrity.change_log import Change, read_log
 from shard_service.integrity.commit_witness import witnessed_commits
 from shard_service.integrity.contents import Contents, Place, all_items
 from shard_service.integrity.lmdb_pages import Snapshot, Structure
@@ -34,8 +34,8 @@ def missing_commits(
 ) -> MissingCommits | None:
     """What the notes beside the store tell of the commits behind `snapshot`; None when they do not
     tell all of it, or not how many these are."""
-    log = logged_commits(environment)
-    following = max((entry.next_sequence for entry in log.values()), default=0)
+    log = read_log(environment)
+    following = max((entry.next_sequence for entry in log.commits.values()), default=0)
     witnessed = witnessed_commits(environment)
     newest = structure.snapshots[0].meta
     # Two meta pages that agree lead to the last transaction, or to one of an older file.
@@ -47,20 +47,21 @@ def missing_commits(
         at = number(contents.meta, COMMITS)
     if at < 0 and trusted:
         # Its own count is damaged, but LMDB's is not.
-        noted = log.get(witnessed)
+        noted = log.commits.get(witnessed)
         if witnessed and (noted is None or noted.transaction > snapshot.meta.transaction):
             return None
         at = witnessed
     if at < 0:
         return None
     if not witnessed and not trusted:
-        if not log:
+        if log.last < 0:
             return None
-        # Announced at least, which is all that can be told without the note.
-        witnessed = max(log)
+        # Announced at least since the store was opened, which is all that can be told without the
+        # note. The last one may have been cut off: nobody was told that what it changed was kept.
+        witnessed = log.last
     changes: dict[bytes, Change] = {}
     for commits in range(at + 1, witnessed + 1):
-        entry = log.get(commits)
+        entry = log.commits.get(commits)
         if entry is None or entry.changes is None:
             return None
         changes.update({change.image_id: change for change in entry.changes})

@@ -12,6 +12,7 @@ import lmdb
 
 from patchsearch.errors import DataLoss
 from shard_service.filters.rebuild import rebuild
+from shard_service.integrity.change_log import read_log
 from shard_service.integrity.commit_witness import witnessed_commits
 from shard_service.integrity.contents import Contents, meta_copies, read_contents
 from shard_service.integrity.lmdb_pages import IMAGES, Snapshot, Structure, read_structure
@@ -19,6 +20,7 @@ from shard_service.integrity.meta_items import (
     CODEBOOK,
     COMMITS,
     NEXT_SEQUENCE,
+    OPENING,
     believed,
     identity_of,
     number,
@@ -75,22 +77,6 @@ class SalvageReport:
         )
 
 
-def intact_items(environment: Path) -> Iterator[tuple[str, bytes, bytes]]:
-    """(database, key, value) of the whole images of a store, damaged or not, with their patches.
-
-    Raises DataLoss STORE_CORRUPT when nothing of it can be read, or nothing that is sure to be
-    current.
-    """
-    structure = read_structure(environment)
-    snapshot = _chosen(environment, structure)
-    contents = read_contents(snapshot)
-    _bring_up_to_date(environment, structure, snapshot, contents)
-    for key, row, place in contents.whole_images():
-        yield IMAGES, key, contents.value(place)
-        for sequence in range(row.first_sequence, row.end):
-            yield "patches", sequence_key(sequence), contents.value(contents.patches[sequence])
-
-
 def salvage(
     damaged: Path, fresh: Path, *, structure: Structure | None = None, faults: Iterable[str] = ()
 ) -> SalvageReport:
@@ -129,6 +115,9 @@ def salvage(
     }
     if contents.meta.get(CODEBOOK) and not value_faults(contents.meta):
         final[CODEBOOK] = contents.meta[CODEBOOK]
+    if len(contents.meta.get(OPENING, b"")) == 8:
+        # A name and no more: one that is damaged is only another name.
+        final[OPENING] = contents.meta[OPENING]
     _write(fresh, identity_of(values), contents, whole, final, snapshot.walk.file.size)
     if missing.count:
         faults = [*faults, f"the last {missing.count} commits are missing"]
@@ -157,7 +146,7 @@ def _bring_up_to_date(
 
 
 def _chosen(environment: Path, structure: Structure) -> Snapshot:
-    snapshot = last_snapshot(structure, witnessed_commits(environment))
+    snapshot = last_snapshot(structure, witnessed_commits(environment), read_log(environment))
     if snapshot is None:
         raise _hopeless(environment, "; ".join(one.detail for one in structure.damages[:3]))
     return snapshot

@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from shard_service.array_files import load_array
 from shard_service.derived_files import ManifestError, checked_manifest
 from shard_service.index.codebook import load_codebook
 from shard_service.index.half_rows import map_half_rows
@@ -69,14 +68,14 @@ class _Table:
     """The row table of a segment, read anew and without the index."""
 
     def __init__(self, directory: Path) -> None:
-        self.boxes = _load(directory / "boxes.npy")
-        self.levels = _load(directory / "levels.npy")
-        self.row_images = _load(directory / "row_images.npy")
-        self.starts = _load(directory / "image_starts.npy")
-        self.image_rows = _load(directory / "image_rows.npy").astype(np.int64)
-        self.sequences = _load(directory / "first_sequences.npy")
-        self.id_ends = _load(directory / "image_id_ends.npy")
-        id_bytes = _load(directory / "image_ids.npy")
+        self.boxes = load_array(directory / "boxes.npy")
+        self.levels = load_array(directory / "levels.npy")
+        self.row_images = load_array(directory / "row_images.npy")
+        self.starts = load_array(directory / "image_starts.npy")
+        self.image_rows = load_array(directory / "image_rows.npy").astype(np.int64)
+        self.sequences = load_array(directory / "first_sequences.npy")
+        self.id_ends = load_array(directory / "image_id_ends.npy")
+        id_bytes = load_array(directory / "image_ids.npy")
         self.id_bytes = len(id_bytes)
         self.ids = PackedIds(id_bytes, self.id_ends)
         self.vectors = map_half_rows(directory / VECTORS_FILE)
@@ -127,10 +126,3 @@ def _differences(place: str, table: _Table, stored: StoredRows) -> Iterator[Reco
         )
         if not same:
             yield RecordDamage(place, image_id, "its rows differ from the store")
-
-
-def _load(path: Path) -> NDArray[Any]:
-    loaded = np.load(path, allow_pickle=False)
-    if not isinstance(loaded, np.ndarray):
-        raise ValueError(f"{path.name} is no array")
-    return loaded

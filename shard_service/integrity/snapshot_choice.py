@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from shard_service.integrity.change_log import CommitLog
 from shard_service.integrity.contents import leaf_pages
 from shard_service.integrity.lmdb_pages import IMAGES, REQUIRED, Snapshot, Structure, read_snapshot
 from shard_service.integrity.meta_pages import META_PLACE, MetaPage
@@ -14,13 +15,14 @@ from shard_service.integrity.tree_walk import FIRST_TREE_PAGE, FREE_LIST, NO_PAG
 _UNUSED_FREE_LIST = TreeRecord(0, 8, 0, 0, 0, 0, 0, NO_PAGE)
 
 
-def last_snapshot(structure: Structure, commits: int = 0) -> Snapshot | None:
+def last_snapshot(structure: Structure, commits: int, log: CommitLog) -> Snapshot | None:
     """The snapshot to salvage; None when nothing can be read.
 
-    `commits` is how many commits the store is known to have had, 0 where that is not known. The
-    newer of the two meta pages leads to it, unless the meta pages are damaged or lead to fewer
-    commits; then the pages that each transaction freed and the store's own count of commits tell,
-    and the root of a tree that no meta page leads to any more may be the last.
+    `commits` is how many commits the store is known to have had, 0 where that is not known, and
+    `log` what is noted of them. The newer of the two meta pages leads to it, unless the meta pages
+    are damaged or lead to fewer commits; then the pages that each transaction freed and the store's
+    own count of commits tell, and the root of a tree that no meta page leads to any more may be the
+    last. That of a commit that was cut off is not, once an opening has found that it is not there.
     """
     file = structure.file
     if file is None:
@@ -37,6 +39,8 @@ def last_snapshot(structure: Structure, commits: int = 0) -> Snapshot | None:
             best = candidate
     for snapshot in _lost_roots(file):
         whole = not snapshot.damages
+        if not log.allows(snapshot.commits, snapshot.opening):
+            continue
         if best is not None and (snapshot.commits, whole) <= (best.commits, not best.damages):
             continue
         # The last one that was counted, or the one commit that can hide behind a damaged meta page:

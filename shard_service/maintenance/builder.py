@@ -5,21 +5,34 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
-from concurrent.futures import Future
+from concurrent.futures import Future, wait
 from typing import TypeVar
 
 from patchsearch.errors import PatchsearchError, Unavailable
 from service_runtime.logs import logger
+from shard_service.checkpoint import Checkpoint, no_checkpoint
+from shard_service.maintenance.priority import yield_to_searches
 
 _RETRY_S = 30.0
 _SLOT_POLL_S = 0.2
+_CHECKPOINT_S = 0.05
 
 Work = Callable[[threading.Event], object]
 _T = TypeVar("_T")
 
 
+class _Asked:
+    """Work that somebody waits for; `stop` is set when it is to end."""
+
+    def __init__(self, work: Work) -> None:
+        self.work = work
+        self.future: Future[object] = Future()
+        self.stop = threading.Event()
+
+
 class Builder:
     """Runs one piece of work at a time on a thread of its own, holding one of `slots` meanwhile.
+    The thread has a low priority.
 
     `routine` does what is due and returns whether there was anything; it runs after `request`,
     `idle_s` after the last request, and again `_RETRY_S` after a failure. Thread-safe.
@@ -41,7 +54,8 @@ class Builder:
         self._idle_done = True
         self._last_touch = time.monotonic()
         self._not_before = 0.0
-        self._asked: list[tuple[Work, Future[object]]] = []
+        self._asked: list[_Asked] = []
+        self._running: _Asked | None = None
         self._failure: BaseException | None = None
         self.stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name=f"build-{name}", daemon=True)
@@ -67,63 +81,111 @@ class Builder:
                 self._idle_done = False
                 self._condition.notify_all()
 
-    def run(self, work: Callable[[threading.Event], _T]) -> _T:
+    def run(
+        self,
+        work: Callable[[threading.Event], _T],
+        checkpoint: Checkpoint = no_checkpoint,
+    ) -> _T:
         """Runs `work` on the builder's thread, before anything that is due, and returns what it
-        does; raises its error, or Unavailable NOT_READY when the partition closes."""
-        future: Future[object] = Future()
+        does; raises its error, or Unavailable NOT_READY when the partition closes.
+
+        `checkpoint` is called before, and while it waits or runs, and may raise to give up: `work`
+        finds its event set then, and has ended when that is raised here.
+        """
+        checkpoint()
+        asked = _Asked(work)
         with self._condition:
             self._check_open()
-            self._asked.append((work, future))
+            self._asked.append(asked)
             self._condition.notify_all()
-        return future.result()  # type: ignore[return-value]
+        while not wait([asked.future], _CHECKPOINT_S).done:
+            try:
+                checkpoint()
+            except BaseException:
+                self._abandon(asked)
+                # What was done all the same is not undone.
+                if asked.future.cancelled() or asked.future.exception() is not None:
+                    raise
+        return asked.future.result()  # type: ignore[return-value]
+
+    def give_up(self) -> None:
+        """Tells what is running to end, and that nothing more begins."""
+        with self._condition:
+            self.stop.set()
+            if self._running is not None:
+                self._running.stop.set()
+            self._condition.notify_all()
 
     def close(self) -> None:
         """Gives up what is running and ends the thread."""
-        self.stop.set()
-        with self._condition:
-            self._condition.notify_all()
+        self.give_up()
         self._thread.join()
         with self._condition:
-            for _, future in self._asked:
-                future.set_exception(_closing())
+            for asked in self._asked:
+                asked.future.set_exception(_closing())
             self._asked.clear()
+
+    def _abandon(self, asked: _Asked) -> None:
+        """Takes what waits out of the queue, or stops it and waits for its end."""
+        with self._condition:
+            if asked in self._asked:
+                self._asked.remove(asked)
+                asked.future.cancel()
+                return
+            asked.stop.set()
+        wait([asked.future])
 
     def _check_open(self) -> None:
         if self.stop.is_set():
             raise _closing()
 
     def _run(self) -> None:
+        yield_to_searches()
         while not self.stop.is_set():
             asked, idle = self._next()
-            if self.stop.is_set():
-                # `close` answers who asked.
+            if self.stop.is_set() or not self._slot_for(asked):
                 with self._condition:
-                    self._asked = [*([asked] if asked else []), *self._asked]
-                return
-            while not self._slots.acquire(timeout=_SLOT_POLL_S):
-                if self.stop.is_set():
-                    with self._condition:
-                        self._asked = [*([asked] if asked else []), *self._asked]
-                    return
+                    if asked is not None and asked.stop.is_set():
+                        asked.future.set_exception(_closing())
+                    elif asked is not None:
+                        # `close` answers who asked.
+                        self._asked.insert(0, asked)
+                continue
             try:
                 if asked is None:
                     self._do_routine(idle)
                 else:
-                    self._do(*asked)
+                    self._do(asked)
             finally:
                 self._slots.release()
 
-    def _do(self, work: Work, future: Future[object]) -> None:
+    def _slot_for(self, asked: _Asked | None) -> bool:
+        """Waits for a slot; False where the work is given up before there is one."""
+        while not self._slots.acquire(timeout=_SLOT_POLL_S):
+            if self.stop.is_set() or (asked is not None and asked.stop.is_set()):
+                return False
+        return True
+
+    def _do(self, asked: _Asked) -> None:
+        with self._condition:
+            self._running = asked
+            if self.stop.is_set():
+                asked.stop.set()
         try:
-            done = work(self.stop)
+            if asked.stop.is_set():
+                raise _closing()
+            done = asked.work(asked.stop)
             self._failure = None
-            future.set_result(done)
+            asked.future.set_result(done)
         except BaseException as error:
-            future.set_exception(error)
+            asked.future.set_exception(error)
             if isinstance(error, OSError):
                 with self._condition:
                     self._failure, self._wanted = error, True
                     self._not_before = time.monotonic() + _RETRY_S
+        finally:
+            with self._condition:
+                self._running = None
 
     def _do_routine(self, idle: bool) -> None:
         try:
@@ -147,7 +209,7 @@ class Builder:
             elif idle:
                 self._idle_done = True
 
-    def _next(self) -> tuple[tuple[Work, Future[object]] | None, bool]:
+    def _next(self) -> tuple[_Asked | None, bool]:
         """Waits; what was asked for, or None for the routine, and whether that is an idle one."""
         with self._condition:
             while not self.stop.is_set():

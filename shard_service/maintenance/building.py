@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 import threading
 import uuid
@@ -11,6 +10,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from patchsearch.errors import Unavailable
 from service_runtime.logs import logger
 from shard_service.derived_files import ManifestError, remove_directory, sync_path
 from shard_service.index.codebook import (
@@ -29,8 +29,6 @@ from shard_service.segments.build import LiveRows, build_segment
 from shard_service.segments.growing import GrowingSegment
 from shard_service.segments.sealed import SealedSegment
 from shard_service.segments.segment_set import SegmentSet
-
-_NICE = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,11 +151,12 @@ class Building:
         views = self._segments.views(sources)
         old = [source for source in sources if isinstance(source, SealedSegment)]
         sealed, patches = None, sum(view.selection.count for view in views)
-        _yield_to_searches()
         try:
             if patches:
                 rows = LiveRows(views)
+                _check_wanted(stop)
                 codebook = self._trained(rows) if self._kind else None
+                _check_wanted(stop)
                 self._log.info(what, patches=patches, segments=len(sources))
                 sealed = self._built(what, rows, codebook, old, stop)
             sys.audit("patchsearch.shard", "before-swap", self._directory.name)
@@ -227,7 +226,6 @@ class Building:
             raise OSError(f"the new segment does not read back: {error}") from error
 
 
-def _yield_to_searches() -> None:
-    """Makes the calling thread, and the OpenMP threads that it starts, the last to be scheduled."""
-    if sys.platform == "linux":
-        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _NICE)
+def _check_wanted(stop: threading.Event) -> None:
+    if stop.is_set():
+        raise Unavailable("NOT_READY", "the build was given up; the patches are searched as before")

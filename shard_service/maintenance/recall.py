@@ -10,7 +10,8 @@ from dataclasses import replace
 
 from service_runtime.logs import logger
 from shard_service.search.query import PartitionQuery
-from shard_service.search.segment_search import RankedRow, Ranking, search_segments
+from shard_service.search.ranked_candidates import BoxTuple, RankedRow
+from shard_service.search.segment_search import Ranking, search_segments
 from shard_service.segments.segment_set import Snapshot
 from shard_service.segments.selection import Selection
 
@@ -91,8 +92,8 @@ class RecallChecks:
         self._observe("+".join(sorted(names)), len(found & expected), len(expected))
 
 
-def _place(row: RankedRow) -> tuple[int, int, tuple[int, int, int, int]]:
-    return row.segment, row.image, row.box
+def _place(row: RankedRow) -> tuple[int, BoxTuple]:
+    return row.first_sequence, row.box
 
 
 def _no_checkpoint() -> None:

@@ -6,8 +6,9 @@ import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from patchsearch.errors import DataLoss
+from patchsearch.errors import DataLoss, ResourceExhausted, Unavailable
 from service_runtime.logs import logger
+from shard_service.checkpoint import Checkpoint
 from shard_service.derived_files import ManifestError, checked_manifest, move_aside
 from shard_service.segments.growing import GrowingSegment
 from shard_service.segments.sealed import SealedSegment
@@ -16,6 +17,7 @@ from shard_service.store.images import empty_patches
 from shard_service.store.patch_store import PatchStore
 
 _BATCH = 64
+_TOLD = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +45,7 @@ def damaged_image(loss: DataLoss) -> Damage:
 
 
 def check_records(
-    store: PatchStore, checkpoint: Callable[[], None], tell: Callable[[str], None]
+    store: PatchStore, checkpoint: Checkpoint, tell: Callable[[str], None]
 ) -> tuple[int, int, list[Damage]]:
     """Reads every record in short transactions; images, patches, and what fails its checksum.
 
@@ -63,11 +65,51 @@ def check_records(
     return images, patches, damages
 
 
+def check_filters(
+    store: PatchStore,
+    mend: Callable[[], None],
+    checkpoint: Checkpoint,
+    tell: Callable[[str], None],
+) -> list[Damage]:
+    """Compares the filter index with the images; where it differs, `mend` makes it anew.
+
+    Where `mend` finds no room, or a disk that takes no writes, the damages say so. Call it on the
+    builder's thread. One read of the store as of one moment: what is written meanwhile takes room
+    of its own in the store's file.
+    """
+    read = 0
+
+    def watched() -> None:
+        nonlocal read
+        checkpoint()
+        tell(f"scrub: reading the filter index, step {read}")
+        read += 1
+
+    problems = store.filter_problems(watched)
+    if not problems:
+        return []
+    log = logger("scrub").bind(partition=store.identity.partition_id)
+    log.error("filter index is damaged; it is rebuilt", problems=len(problems), first=problems[0])
+    tell("scrub: making the filter index anew")
+    outcome = "made anew"
+    try:
+        mend()
+    except (ResourceExhausted, Unavailable) as error:
+        # What was found is worth telling without room, or on a disk that takes no writes.
+        if error.reason == "NOT_READY":
+            raise
+        outcome = f"not made anew: {error.message}"
+    told = problems[:_TOLD]
+    if len(problems) > _TOLD:
+        told.append(f"{len(problems) - _TOLD} more problems of the filter index")
+    return [Damage("filters", "", f"{problem}; {outcome}") for problem in told]
+
+
 def check_segments(
     segments: SegmentSet,
     store: PatchStore,
     files: threading.Lock,
-    checkpoint: Callable[[], None],
+    checkpoint: Checkpoint,
     tell: Callable[[str], None],
 ) -> tuple[int, list[Damage]]:
     """Compares the files of every sealed segment with their sums; how many, and the damage.

@@ -11,8 +11,9 @@ from numpy.typing import NDArray
 
 from patchsearch.errors import Unavailable
 from patchsearch.filters import Filter
-from shard_service.answers import PartitionAnswer, resolved_hits
+from shard_service.answers import PartitionAnswer
 from shard_service.filters.damage import FiltersDamaged
+from shard_service.search.hit_images import HitImages
 from shard_service.search.query import PartitionQuery
 from shard_service.search.segment_search import Ranking, search_segments
 from shard_service.segments.row_table import Segment
@@ -48,6 +49,7 @@ class PartitionSearch:
         self._mend_filters = mend_filters
         self._searched = searched
         self._selections = _RecentSelections()
+        self._images = HitImages(store)
 
     def search(self, query: PartitionQuery, checkpoint: Callable[[], None]) -> PartitionAnswer:
         """The best `query.k` patches; `checkpoint` is called now and then and may raise."""
@@ -55,8 +57,8 @@ class PartitionSearch:
         while True:
             snapshot, selections = self._selected(query.filter)
             ranking = search_segments(snapshot.segments, selections, query, checkpoint)
-            hits, current = resolved_hits(snapshot, ranking, self._store)
-            if current or attempt == _ATTEMPTS:
+            hits, complete = self._images.hits(ranking.rows)
+            if complete or attempt == _ATTEMPTS:
                 self._searched(query, snapshot, selections, ranking)
                 return PartitionAnswer(hits, snapshot.patches, ranking.candidates_read)
             attempt += 1

@@ -14,8 +14,9 @@ from shard_service.segments.row_table import RowTable
 from shard_service.segments.selection import Selection, selected
 from shard_service.store.images import PatchRows
 
-_FIRST_CHUNK_ROWS = 256
-_CHUNK_ROWS = 4096
+# More than is grown before it is sealed: each chunk costs a search a call, and no memory before it
+# is filled.
+_CHUNK_ROWS = 16384
 _FIRST_CAPACITY = 1024
 
 _T = TypeVar("_T", bound=np.generic)
@@ -61,6 +62,8 @@ class GrowingView:
             found, values = chunk.best(query, min(count, within), selector)
             rows.append(found + start)
             scores.append(values)
+        if len(rows) == 1:
+            return rows[0], scores[0]
         order = np.argsort(-np.concatenate(scores), kind="stable")[:count]
         return np.concatenate(rows)[order], np.concatenate(scores)[order]
 
@@ -156,11 +159,11 @@ class GrowingSegment:
         """The rows as of now."""
         rows, images = self._rows, len(self._image_ids)
         table = RowTable(
-            boxes=self._boxes[:rows],
-            levels=self._levels[:rows],
-            row_images=self._row_images[:rows],
-            image_starts=self._image_starts[: images + 1],
-            first_sequences=self._first_sequences[:images],
+            boxes=_frozen(self._boxes[:rows]),
+            levels=_frozen(self._levels[:rows]),
+            row_images=_frozen(self._row_images[:rows]),
+            image_starts=_frozen(self._image_starts[: images + 1]),
+            first_sequences=_frozen(self._first_sequences[:images]),
             image_ids=self._image_ids,
         )
         live = selected(~self._dead[:rows]) if self._dead_rows else Selection(rows)
@@ -182,11 +185,9 @@ class GrowingSegment:
         return copy
 
     def _add_chunk(self) -> None:
-        # Small first: a shard can hold many partitions that hardly grow.
-        capacity = min(_CHUNK_ROWS, max(_FIRST_CHUNK_ROWS, self._room))
         self._starts.append(self._room)
-        self._chunks.append(GrowingHalfRows(self._dim, capacity))
-        self._room += capacity
+        self._chunks.append(GrowingHalfRows(self._dim, _CHUNK_ROWS))
+        self._room += _CHUNK_ROWS
 
     def _reserve(self, rows: int, images: int) -> None:
         if rows > len(self._boxes):
@@ -197,6 +198,11 @@ class GrowingSegment:
         if images > len(self._image_starts):
             self._image_starts = _widened(self._image_starts, images)
             self._first_sequences = _widened(self._first_sequences, images)
+
+
+def _frozen(array: NDArray[_T]) -> NDArray[_T]:
+    array.flags.writeable = False
+    return array
 
 
 def _widened(array: NDArray[_T], needed: int) -> NDArray[_T]:

@@ -86,6 +86,6 @@ class Segment(Protocol):
         selection: Selection,
         ef: int | None,
         nprobe: int | None,
-    ) -> tuple[NDArray[np.int64], NDArray[np.float32]] | None:
-        """About `wanted` selected rows, approximately the nearest, with squared distances that are
-        exact to float32, nearest first; None where `best` is to be asked instead."""
+    ) -> NDArray[np.int64] | None:
+        """About `wanted` selected rows, approximately the nearest; None where `best` is to be
+        asked instead."""

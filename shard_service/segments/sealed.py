@@ -10,7 +10,7 @@ from typing import Any, overload
 import numpy as np
 from numpy.typing import NDArray
 
-from shard_service.array_files import map_array
+from shard_service.array_files import load_array, map_array
 from shard_service.derived_files import ManifestError, checked_manifest
 from shard_service.index.candidate_index import CandidateIndex
 from shard_service.index.codebook import SharedCodebooks
@@ -22,6 +22,9 @@ from shard_service.segments.selection import Selection
 
 INDEX_FILE = "index.faiss"
 VECTORS_FILE = "vectors.faiss"
+
+_FEW_DEAD = 0.1
+_STEP = 32
 
 
 class PackedIds(Sequence[bytes]):
@@ -81,15 +84,34 @@ class SealedView:
         selection: Selection,
         ef: int | None,
         nprobe: int | None,
-    ) -> tuple[NDArray[np.int64], NDArray[np.float32]] | None:
+    ) -> NDArray[np.int64] | None:
         """See `Segment`."""
-        if self.index is None or self.index.prefers_scan(selection.count, wanted, ef):
+        index = self.index
+        if index is None or index.prefers_scan(selection.count, wanted, ef):
             return None
-        rows, distances = self.index.nearest(
-            query, wanted, selection.count, selection.selector(), ef, nprobe
-        )
+        if selection is self.selection and self._few_are_dead():
+            # Cheaper than a selector, as long as the dead ones do not lie just there.
+            more = self._with_dead(wanted)
+            rows = index.approximate(query, more, len(self.table), None, ef, nprobe)
+            if selection.bits is None:
+                return rows
+            rows = rows[selection.has(rows)]
+            if len(rows) >= wanted:
+                return rows
+        rows = index.approximate(query, wanted, selection.count, selection.selector(), ef, nprobe)
         good = selection.has(rows)
-        return (rows, distances) if good.all() else (rows[good], distances[good])
+        return rows if good.all() else rows[good]
+
+    def _few_are_dead(self) -> bool:
+        return self.selection.count >= (1 - _FEW_DEAD) * len(self.table)
+
+    def _with_dead(self, wanted: int) -> int:
+        """How many rows to ask for so that `wanted` live ones are probably among them."""
+        dead = len(self.table) - self.selection.count
+        if dead == 0:
+            return wanted
+        # In steps, as FAISS's parameters are made once for each number.
+        return (wanted + 2 * wanted * dead // len(self.table) + 2 * _STEP - 1) // _STEP * _STEP
 
 
 class SealedSegment:
@@ -110,9 +132,9 @@ class SealedSegment:
                 row_images=map_array(directory / "row_images.npy"),
                 # In memory, a few bytes an image: they say what must not get lost should the
                 # files be damaged while they are mapped.
-                image_starts=map_array(directory / "image_starts.npy").copy(),
+                image_starts=_in_memory(directory / "image_starts.npy"),
                 image_rows=map_array(directory / "image_rows.npy"),
-                first_sequences=map_array(directory / "first_sequences.npy").copy(),
+                first_sequences=_in_memory(directory / "first_sequences.npy"),
                 image_ids=PackedIds(
                     map_array(directory / "image_ids.npy"),
                     map_array(directory / "image_id_ends.npy"),
@@ -202,4 +224,10 @@ class SealedSegment:
             codebook = codebooks.read(directory, manifest["codebook"], manifest["kind"])
             transform = codebook.transform
         inner = read_index(directory / INDEX_FILE)
-        return CandidateIndex(self._profile, transform, inner, self._half_rows.refining())
+        return CandidateIndex(self._profile, transform, inner)
+
+
+def _in_memory(path: Path) -> NDArray[Any]:
+    array = load_array(path)
+    array.flags.writeable = False
+    return array

@@ -9,20 +9,26 @@ from pathlib import Path
 import lmdb
 
 from patchsearch.errors import DataLoss
+from shard_service.checkpoint import Checkpoint
 from shard_service.store.databases import DATABASE_COUNT
 from shard_service.store.meta import Identity, read_identity, text
 from shard_service.store.records import decode_image
 
+_STEP = 1024
 
-def count_contents(path: Path) -> tuple[int, int]:
+
+def count_contents(path: Path, checkpoint: Checkpoint) -> tuple[int, int]:
     """Images in the environment at `path`, tombstones not counted, and their patches.
 
-    Damaged image records are left out. Raises OSError when LMDB cannot read it.
+    Damaged image records are left out. `checkpoint` is called now and then and may raise. Raises
+    OSError when LMDB cannot read it.
     """
     images = patches = 0
     with _reading(path) as env:
         with env.begin(db=env.open_db(b"images", create=False)) as txn, txn.cursor() as cursor:
-            for key, record in cursor:
+            for done, (key, record) in enumerate(cursor):
+                if done % _STEP == 0:
+                    checkpoint()
                 try:
                     image = decode_image(key, record)
                 except DataLoss:

@@ -10,12 +10,14 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from patchsearch.errors import DataLoss, FailedPrecondition, InvalidArgument
+from shard_service.checkpoint import Checkpoint
 from shard_service.store.meta import Identity
 from shard_service.validation import check_partition
 
 LMDB = "lmdb"
 SUMMARY = "snapshot.json"
 FORMAT = 1
+_PIECE_BYTES = 4 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,10 +81,15 @@ def decode_summary(text: str, where: str) -> SnapshotSummary:
         ) from error
 
 
-def file_sum(path: Path) -> tuple[int, str]:
-    """Size and sha256 of a file."""
+def file_sum(path: Path, checkpoint: Checkpoint) -> tuple[int, str]:
+    """Size and sha256 of a file; `checkpoint` is called before every piece and may raise."""
+    size, digest = 0, hashlib.sha256()
     with path.open("rb") as file:
-        return path.stat().st_size, hashlib.file_digest(file, "sha256").hexdigest()
+        while piece := file.read(_PIECE_BYTES):
+            checkpoint()
+            size += len(piece)
+            digest.update(piece)
+    return size, digest.hexdigest()
 
 
 def _check_name(name: str) -> None:

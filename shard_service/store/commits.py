@@ -33,7 +33,7 @@ class Commits:
         self._witness = witness
         self._room_wanted = 0
         self._count = live.commits
-        witness.note(self._count)
+        witness.opened(self._count, live.opening)
 
     @property
     def count(self) -> int:
@@ -86,6 +86,7 @@ class Commits:
                 meta = databases.meta
                 txn.put(b"next_sequence", following.to_bytes(8, "little"), db=meta)
                 txn.put(b"commits", commits.to_bytes(8, "little"), db=meta)
+                txn.put(b"opening", live.opening.to_bytes(8, "little"), db=meta)
                 seal_meta(txn, meta)
                 self._witness.announce(commits, txn.id(), following, _changes(operations, outcomes))
             except BaseException:
@@ -108,6 +109,7 @@ class Commits:
             raise UndurableCommit(live.refusal, outcomes) from error
         if live.refusal:
             raise Unavailable("STORE_READ_ONLY", live.refusal) from error
+        self._witness.opened(live.commits, live.opening)
         return there
 
     def _note_filter_damage(self, damage: FiltersDamaged) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import errno
+import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -10,21 +10,24 @@ from pathlib import Path
 import lmdb
 
 from patchsearch.errors import PatchsearchError, Unavailable
+from shard_service.checkpoint import Checkpoint
 from shard_service.store.databases import Databases
 from shard_service.store.environment import open_environment
+from shard_service.store.environment_copy import copy_environment
 from shard_service.store.failures import room_needed
 from shard_service.store.meta import Identity, number
 from shard_service.store.read_gate import ReadGate
 
 # Of address space, not of memory or disk.
-_COPY_ROOM = 8 << 30
+_READ_ROOM = 8 << 30
 
 
 class LiveEnvironment:
     """An environment that stays usable whatever the disk does to it. Thread-safe.
 
     Raises while opening what `open_environment` raises. `commits` and `next_sequence` are those
-    that the store tells; whoever commits keeps them up to date. `refusal` says why nothing can be
+    that the store tells; whoever commits keeps them up to date. `opening` is a number of 64 bits,
+    not 0, drawn anew for each opening of the environment. `refusal` says why nothing can be
     written any more; empty as long as something can.
     """
 
@@ -88,20 +91,22 @@ class LiveEnvironment:
                     # Reads are refused with the same words.
                     return
 
-    def copy_to(self, path: Path) -> None:
+    @contextmanager
+    def reading_long(self) -> Iterator[tuple[lmdb.Transaction[bytes], Databases]]:
+        """As `reading`, for what takes long: writes that come meanwhile find room in the map."""
+        self._widen()
+        with self.reading() as transaction:
+            yield transaction
+
+    def copy_to(self, path: Path, checkpoint: Checkpoint) -> None:
         """Writes the environment as of one moment into the directory `path`, while writes go on.
 
+        `checkpoint` is called now and then and may raise to give up; what is there by then stays.
         Raises OSError when the disk fails, and what `reading` raises.
         """
-        self._widen_for_copy()
+        self._widen()
         with self.open() as (env, _):
-            try:
-                env.copy(str(path))
-            except lmdb.Error as error:
-                code = error.code if error.code and error.code > 0 else errno.EIO
-                if isinstance(error, lmdb.DiskError):
-                    code = errno.ENOSPC
-                raise OSError(code, f"copying the store failed: {error}", str(path)) from error
+            copy_environment(env, path / "data.mdb", checkpoint)
 
     def close(self) -> bool:
         """Waits for running transactions and closes it; False when it was closed before."""
@@ -126,17 +131,18 @@ class LiveEnvironment:
         with self._env.begin(db=self._databases.meta) as txn:
             self.next_sequence = number(txn, b"next_sequence")
             self.commits = number(txn, b"commits")
+        self.opening = secrets.randbelow((1 << 64) - 1) + 1
         self._lost = False
         return identity
 
-    def _widen_for_copy(self) -> None:
-        # The map cannot grow while a copy runs, and whoever waits for that keeps everybody out.
+    def _widen(self) -> None:
+        # The map cannot grow while somebody reads, and whoever waits for that keeps everybody out.
         with self._gate.alone():
             self._check_open()
             if self.refusal:
                 return
             info = self._env.info()
             used = (int(info["last_pgno"]) + 1) * int(self._env.stat()["psize"])
-            if int(info["map_size"]) < 2 * used + _COPY_ROOM // 2:
-                self._map_bytes = 2 * used + _COPY_ROOM
+            if int(info["map_size"]) < 2 * used + _READ_ROOM // 2:
+                self._map_bytes = 2 * used + _READ_ROOM
                 self._env.set_mapsize(self._map_bytes)

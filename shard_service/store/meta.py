@@ -1,7 +1,8 @@
 """What a partition is, as its LMDB environment says in the database `meta`.
 
 Keys: format (u32), partition_id, hash_start, hash_end (u64), fingerprint, encoder, dim (u32),
-next_sequence (u64), commits (u64, counts transactions), codebook (id; absent before the first),
+next_sequence (u64), commits (u64, counts transactions), opening (u64, drawn when the store is
+opened, of the last commit; absent before the first), codebook (id; absent before the first),
 checksum (u32, CRC32C over all others; absent until the first commit in a store of an earlier
 version). Numbers are little-endian, texts UTF-8.
 """

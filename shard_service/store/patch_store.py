@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from patchsearch.filters import Filter
+from shard_service.checkpoint import Checkpoint, no_checkpoint
 from shard_service.filters.matching import matching
 from shard_service.filters.recent import RecentMatches
 from shard_service.filters.verification import check
@@ -41,7 +42,7 @@ class PatchStore(StoredImages):
         live = LiveEnvironment(path, map_bytes, durable=durable)
         super().__init__(live)
         self.identity: Identity = live.identity
-        self._witness = CommitWitness(path)
+        self._witness = CommitWitness(path, durable=durable)
         self._commits = Commits(live, self._witness)
         self._recent_matches = RecentMatches()
 
@@ -82,22 +83,26 @@ class PatchStore(StoredImages):
                 self._recent_matches.put(commits, filter, matches)
         return commits, matches
 
-    def filter_problems(self) -> list[str]:
-        """Where the filter index is damaged or says something else than the images, in words."""
-        with self._live.reading() as (txn, databases):
-            return list(check(txn, databases))
+    def filter_problems(self, checkpoint: Checkpoint = no_checkpoint) -> list[str]:
+        """Where the filter index is damaged or says something else than the images, in words.
+
+        As of one moment, while writes go on. `checkpoint` is called now and then and may raise.
+        """
+        with self._live.reading_long() as (txn, databases):
+            return list(check(txn, databases, checkpoint))
 
     def codebook_id(self) -> str:
         """The codebook that segments are built with; empty before the first one."""
         with self._live.open() as (env, databases), env.begin(db=databases.meta) as txn:
             return text(txn, b"codebook")
 
-    def copy_to(self, path: Path) -> None:
+    def copy_to(self, path: Path, checkpoint: Checkpoint = no_checkpoint) -> None:
         """Writes the environment as of one moment into the directory `path`, while writes go on.
 
+        `checkpoint` is called now and then and may raise to give up; what is there by then stays.
         Raises OSError when the disk fails, Unavailable NOT_READY or STORE_READ_ONLY.
         """
-        self._live.copy_to(path)
+        self._live.copy_to(path, checkpoint)
 
     def close(self) -> None:
         """Waits for running transactions and closes the environment; again is not an error."""

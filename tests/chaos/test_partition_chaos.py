@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
 
 from tests.chaos.partition.campaign import Extent, run_campaign
-from tests.chaos.partition.summary import faults_of, table
+from tests.chaos.partition.summary import as_json, faults_of, table
 
 _SEED = 2014
 
@@ -21,6 +22,15 @@ def test_kills_and_damages_cost_nothing(tmp_path: Path) -> None:
     assert report.kills.acknowledged_writes > 50
     assert report.corruptions.done == 12
     assert report.corruptions.detected >= 6
+    told = json.loads(json.dumps(as_json(report)))
+    assert told["kills"]["effective"] == 4 and told["kills"]["idle"] >= 0
+    for kind in ("lost", "phantom", "duplicate", "torn"):
+        assert told["kills"]["counts"][kind] == 0
+    counts = told["corruptions"]["counts"]
+    assert counts["missed"] == 0 and counts["detected"] + counts["harmless"] == 12
+    kinds = told["corruptions"]["by_kind"].values()
+    assert all({"detected", "harmless", "missed"} == set(kind) for kind in kinds)
+    assert sum(kind["detected"] for kind in kinds) == counts["detected"]
 
 
 def test_a_power_loss_costs_nothing_and_the_control_something(tmp_path: Path) -> None:

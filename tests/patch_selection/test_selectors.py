@@ -11,7 +11,7 @@ from patch_selection.selectors import (
 from patchsearch.errors import InvalidArgument
 
 
-def test_presets_are_the_thesis_tables() -> None:
+def test_presets_are_the_thesis_tables_and_one_of_ours() -> None:
     assert {name: selector.levels for name, selector in SELECTORS.items()} == {
         "baseline-unfiltered": (Level((448,), (224,)),),
         "baseline-filtered": (Level((448,), (224,), 0.05, 35, 0.25),),
@@ -19,6 +19,11 @@ def test_presets_are_the_thesis_tables() -> None:
         "hierarchical-filtered": (
             Level((896,), (224,), 0.05, 5, 0.25),
             Level((448, 224), (112, 56), 0.3, 6, 0.25),
+        ),
+        # Ours.
+        "multisize-refined": (
+            Level((896, 448, 224), (224, 112, 56), 0.05, 24, 0.25),
+            Level((224,), (56,), 0.3, 1, 0.25),
         ),
     }
     assert DEFAULT_SELECTOR is load_selector("hierarchical-filtered")

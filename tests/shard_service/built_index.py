@@ -13,7 +13,6 @@ from numpy.typing import NDArray
 from shard_service.index.candidate_index import CandidateIndex
 from shard_service.index.codebook import Codebook, codebook_kind, train_codebook
 from shard_service.index.faiss_index import build_index, read_index, write_index
-from shard_service.index.half_rows import map_half_rows, write_half_rows
 from shard_service.index.profiles import Profile
 from shard_service.index.threads import use_threads
 from shard_service.segments.selection import Selection, selected
@@ -42,13 +41,12 @@ class BuiltIndex:
         selection = Selection(len(self.rows)) if within is None else selected(within)
         if wanted is None:
             wanted = max(self.profile.min_candidates, int(k * self.profile.oversample))
-        found, distances = self.index.nearest(
+        found = self.index.approximate(
             query, wanted, selection.count, selection.selector(), ef, nprobe
         )
-        exact = ((self.rows[found].astype(np.float64) - query) ** 2).sum(axis=1)
-        np.testing.assert_allclose(distances, exact, atol=1e-3)
-        assert (np.diff(distances) >= 0).all() and len(set(found.tolist())) == len(found)
-        return found[selection.has(found)][:k]
+        assert len(set(found.tolist())) == len(found)
+        found = found[selection.has(found)]
+        return found[np.argsort(-self.rows[found].astype(np.float64) @ query)[:k]]
 
     def recall(
         self,
@@ -79,7 +77,6 @@ def built(
     use_threads(1)
     halves = rows.astype(np.float16)
     dim = rows.shape[1]
-    write_half_rows(directory / "vectors", dim, len(rows), iter([halves]))
     codebook = _trained(training.astype(np.float16), profile)
     told: list[float] = []
     inner = build_index(
@@ -98,7 +95,6 @@ def built(
         profile,
         None if codebook is None else codebook.transform,
         inner,
-        map_half_rows(directory / "vectors").refining(),
     )
     return BuiltIndex(profile, halves, index, inner)
 

@@ -105,16 +105,6 @@ def test_extreme_halves_survive(tmp_path: Path) -> None:
     np.testing.assert_allclose(scores, np.sort(products(query, rows)), atol=1e-4)
 
 
-def test_refining_measures_squared_distances(tmp_path: Path, rng: np.random.Generator) -> None:
-    rows = halves(rng, 300, 64)
-    written(tmp_path / "rows", rows)
-    query = units(rng, 1)[0]
-    distances, found = map_half_rows(tmp_path / "rows").refining().search(query[None], 10)
-    exact = ((rows.astype(np.float64) - query) ** 2).sum(axis=1)
-    np.testing.assert_allclose(distances[0], np.sort(exact)[:10], atol=1e-4)
-    np.testing.assert_array_equal(found[0], np.argsort(exact)[:10])
-
-
 @pytest.mark.parametrize("kept", [0, 3, 20, -1])
 def test_what_is_no_such_file_is_refused(
     tmp_path: Path, rng: np.random.Generator, kept: int

@@ -11,7 +11,7 @@ import pytest
 
 from patchsearch.errors import DataLoss
 from shard_service.integrity.lmdb_pages import read_snapshot, read_structure
-from shard_service.integrity.salvage import SalvageReport, intact_items, salvage
+from shard_service.integrity.salvage import SalvageReport, salvage
 from shard_service.integrity.store_check import quick_check
 from shard_service.store.images import DeleteImage
 from shard_service.store.meta import read_identity
@@ -83,7 +83,6 @@ def test_images_of_a_lost_page_of_patches_are_named_and_left_out(store: Path) ->
     report, after = salvaged(store)
     assert lost and set(report.lost_ids) == lost
     assert after["images"].keys() == before["images"].keys() - lost
-    assert next(iter(intact_items(store)))[0] == "images"
     # Who writes them again has everything again.
     opened = PatchStore(store.parent / "fresh", 1 << 24)
     opened.commit(

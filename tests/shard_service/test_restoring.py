@@ -18,8 +18,10 @@ from patchsearch.errors import (
     InvalidArgument,
     NotFound,
     PatchsearchError,
+    ResourceExhausted,
 )
 from shard_service.directory_lock import DirectoryLock
+from shard_service.integrity.verification import verify_partition
 from shard_service.shard import Shard
 from shard_service.snapshots.restoring import restore_snapshot
 from tests.shard_service.conftest import Opened
@@ -140,6 +142,50 @@ def test_a_directory_in_use(taken: Path, tmp_path: Path) -> None:
         restore_snapshot(str(taken), tmp_path / "data")
     lock.release()
     restore_snapshot(str(taken), tmp_path / "data")
+
+
+@pytest.mark.parametrize("when", ["before", "halfway", "late"])
+def test_a_full_disk_leaves_nothing_half_made(taken: Path, small_disk: Path, when: str) -> None:
+    data, ballast = small_disk / "data", small_disk / "ballast"
+    told: list[int] = []
+
+    def fill_disk(done: int, total: int) -> None:
+        """Somebody else writes while this is restored."""
+        told.append(done)
+        share = {"before": 0.0, "halfway": 0.5, "late": 0.75}[when]
+        if not ballast.exists() and done >= share * total:
+            ballast.write_bytes(bytes(shutil.disk_usage(small_disk).free))
+
+    if when == "before":
+        ballast.write_bytes(bytes(shutil.disk_usage(small_disk).free - (64 << 10)))
+    with pytest.raises(ResourceExhausted, match="free space and try again") as caught:
+        restore_snapshot(str(taken), data, progress=fill_disk)
+    assert caught.value.reason == "DISK_FULL"
+    # Where there is no room from the start, nothing is copied.
+    assert bool(told) == (when != "before")
+    assert [path.name for path in (data / "partitions").iterdir()] == []
+    free = shutil.disk_usage(small_disk).free
+    ballast.unlink()
+    assert shutil.disk_usage(small_disk).free > free
+    summary = restore_snapshot(str(taken), data)
+    assert verify_partition(data / "partitions/p0").intact
+    shard = Shard(data, OPTIONS)
+    shard.open()
+    try:
+        state = shard.partition("p0").describe()
+        assert (state.images, state.patches) == (summary.images, summary.patches)
+    finally:
+        shard.close()
+
+
+def test_not_even_room_for_a_directory(taken: Path, small_disk: Path) -> None:
+    ballast = small_disk / "ballast"
+    ballast.write_bytes(bytes(shutil.disk_usage(small_disk).free))
+    with pytest.raises(ResourceExhausted, match="DISK_FULL"):
+        restore_snapshot(str(taken), small_disk / "data")
+    ballast.unlink()
+    restore_snapshot(str(taken), small_disk / "data")
+    assert verify_partition(small_disk / "data/partitions/p0").intact
 
 
 def test_what_is_no_snapshot(taken: Path, tmp_path: Path) -> None:

@@ -13,7 +13,15 @@ import pytest
 
 from evaluation.scenes import HELDOUT_STYLES, TARGET_CLASSES, generate_scene
 from training.mini.measure import TEXTS, Encoder
+from training.mini.measure_photos import COCO_LEAST, QUERY, SIGN_LEAST
 from training.mini.patches import tight_crop
+from training.mini.photos import object_crops, photos
+from training.mini.retrieval import crop_to_crop, text_to_crop
+from training.mini.sources import coco_names
+from training.mini.text import article
+
+DATA = Path(os.environ.get("PATCHSEARCH_DATA", Path(__file__).resolve().parents[3] / "shared"))
+PHOTOS = DATA / "data"
 
 BUNDLED = Path(__file__).resolve().parents[2] / "encoder_service" / "bundled" / "mini"
 
@@ -82,3 +90,28 @@ def test_texts_and_crops_find_their_class_in_scenes_of_unseen_styles(encoder: En
         np.fill_diagonal(others, -1)
         nearest = labels[others.argmax(axis=1)]
         assert (nearest[relevant] == name).mean() >= 0.5
+
+
+@pytest.mark.skipif(not PHOTOS.is_dir(), reason=f"no photos at {PHOTOS}; set PATCHSEARCH_DATA")
+def test_words_find_real_things_in_photos_that_were_never_trained_on(encoder: Encoder) -> None:
+    names = coco_names(DATA)
+    unseen = [photo for photo in photos(PHOTOS / "coco128") if photo.held_out]
+    crops = list(object_crops(unseen, COCO_LEAST))
+    labels = np.array([names.index(crop.name) for crop in crops])
+    texts = encoder.texts([article(QUERY, name) for name in names])
+    figures = text_to_crop(texts, encoder.crops([crop.pixels for crop in crops]), labels)
+    assert figures.classes >= 40
+    # Chance gives 0.02. The model card's figure is higher; the floor is what was asked for.
+    assert figures.mean_ap >= 0.30
+
+
+@pytest.mark.skipif(not PHOTOS.is_dir(), reason=f"no photos at {PHOTOS}; set PATCHSEARCH_DATA")
+def test_a_real_sign_finds_signs_of_its_class(encoder: Encoder) -> None:
+    crops = list(object_crops(photos(PHOTOS / "gtsdb"), SIGN_LEAST))
+    classes = sorted({crop.name for crop in crops})
+    labels = np.array([classes.index(crop.name) for crop in crops])
+    vectors = encoder.crops([crop.pixels for crop in crops])
+    unseen = np.flatnonzero([crop.photo.held_out for crop in crops])
+    # MobileNetV1, from ImageNet alone, gives 0.40, and 0.29 among the held-out photos.
+    assert crop_to_crop(vectors, labels, unseen).at_5 >= 0.50
+    assert crop_to_crop(vectors[unseen], labels[unseen]).at_5 >= 0.35

@@ -18,7 +18,7 @@ from training.mini.concepts import GROUPS, SINGLE, TARGETS, Concept
 INSIDE, COVER = 0.5, 0.05
 """An object with these shares is shown (the rule of `evaluation.relevance`)."""
 
-MAYBE_INSIDE, MAYBE_COVER = 0.25, 0.02
+MAYBE_INSIDE, MAYBE_COVER = 0.4, 0.035
 """An object below one of these shares is not shown; between the two pairs it is undecided."""
 
 TEMPLATES = (

@@ -6,7 +6,7 @@ import math
 import time
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -20,64 +20,119 @@ from tqdm import tqdm
 from training.mini import model as architecture
 from training.mini.batches import Batch, PatchStore
 from training.mini.captions import Captioner, truth
-from training.mini.losses import image_image, text_image
-
-IMAGE_SCALE = 14.0
-"""Inverse temperature of the image-image loss."""
+from training.mini.objective import Objective, Said, Weights, aims
+from training.mini.photo_batches import PhotoBatch, ViewStore
+from training.mini.text import draw, encode, sentences
+from training.mini.warm_start import fit_projection, load_image_tower, teach_names
+from training.mini.words import Words, clean
 
 MAX_SCALE = 60.0
-"""Upper bound of the learned inverse temperature of the text-image loss."""
+"""Upper bound of the learned inverse temperature of the text-image losses."""
+
+EARLY = ("conv_stem", "bn1", "blocks.0", "blocks.1", "blocks.2")
+"""Parts of the image tower that are held still at first: they cost most of a step and, after
+ImageNet, have the least to learn."""
 
 
 @dataclass(frozen=True)
 class Recipe:
     """What a run depends on besides the data."""
 
-    minutes: float = 75.0
-    images: int = 128
-    texts: int = 96
-    rate: float = 2e-3
-    weight_decay: float = 0.05
-    warmup_steps: int = 200
-    image_weight: float = 0.7
-    ema: float = 0.998
-    sizes: tuple[tuple[float, int], ...] = ((0.35, 96), (0.85, 112), (1.0, 128))
-    refresh_every: int = 200
+    minutes: float = 60.0
+    scenes: int = 104
+    photos: int = 24
+    captions: int = 96
+    names: int = 48
+    rate: float = 1e-3
+    weight_decay: float = 0.03
+    warmup_steps: int = 50
+    ema: float = 0.995
+    sizes: tuple[tuple[float, int], ...] = ((0.45, 112), (1.0, 128))
+    thaw_early: float = 0.85
+    name_steps: int = 300
     save_every_s: float = 180.0
     seed: int = 0
+    weights: Weights = field(default_factory=Weights)
 
     def size_at(self, progress: float) -> int:
-        """Input side at a share of the run: small pictures first, they train twice as fast."""
+        """Input side at a share of the run: small pictures first, they train faster."""
         return next((size for end, size in self.sizes if progress < end), self.sizes[-1][1])
 
     def rate_at(self, progress: float, step: int) -> float:
         """Learning rate: linear warm-up over steps, cosine over time."""
         cosine = 0.5 * (1 + math.cos(math.pi * min(progress, 1.0)))
-        return self.rate * min(1.0, (step + 1) / self.warmup_steps) * max(cosine, 0.005)
+        return self.rate * min(1.0, (step + 1) / self.warmup_steps) * max(cosine, 0.01)
+
+
+@dataclass(frozen=True)
+class Data:
+    """All that is learned from. `coco`: how many of the words, the first, are COCO's classes."""
+
+    scenes: PatchStore
+    photos: ViewStore
+    words: Words
+    coco: int
+    backbone: Path
+
+
+@dataclass(frozen=True)
+class Step:
+    """One batch of scenes and photos, and the tokens of its texts."""
+
+    scenes: Batch
+    answers: NDArray[np.float32]
+    photos: PhotoBatch
+    tokens: Tensor
+    captions: int
+    names: tuple[int, ...]
 
 
 class Trainer:
     """A model, its running average, its optimiser and how far they are."""
 
-    def __init__(self, folder: Path, recipe: Recipe, device: torch.device) -> None:
+    def __init__(self, folder: Path, recipe: Recipe, data: Data) -> None:
         torch.manual_seed(recipe.seed)
-        self.folder, self.recipe, self.device = folder, recipe, device
-        self.model = architecture.build(folder).to(device).to(memory_format=torch.channels_last)
-        self.average = {k: v.detach().clone() for k, v in self.model.state_dict().items()}
+        self.folder, self.recipe, self.data = folder, recipe, data
+        self.model = architecture.build(folder).to(memory_format=torch.channels_last)
+        self.average: dict[str, Tensor] = {}
         self.optimiser = torch.optim.AdamW(
             _groups(self.model, recipe.weight_decay), lr=recipe.rate, betas=(0.9, 0.98), fused=True
         )
         self.step = 0
         self.elapsed = 0.0
-        mean, std = (architecture.PREPROCESS_CFG[k] for k in ("mean", "std"))
-        self._mean = torch.tensor(mean, device=device).view(1, 3, 1, 1) * 255
-        self._std = torch.tensor(std, device=device).view(1, 3, 1, 1) * 255
         self._tokenizer = open_clip.get_tokenizer(f"local-dir:{folder}")
+        self._objective = Objective(data.words, data.coco, recipe.weights)
+        signs = data.photos.name[data.photos.kind == "signs"]
+        self._signs = sorted({str(name) for name in signs})
+        self._frozen: bool | None = None
 
     @property
     def progress(self) -> float:
         """Share of the run that is done."""
         return self.elapsed / (self.recipe.minutes * 60)
+
+    def begin(self) -> None:
+        """Continue from the folder's last state, or make the warm start."""
+        path = self.folder / "state.pt"
+        if path.exists():
+            state = torch.load(path, weights_only=True)
+            self.model.load_state_dict(state["model"])
+            self.average = state["average"]
+            self.optimiser.load_state_dict(state["optimiser"])
+            self.step, self.elapsed = state["step"], state["elapsed"]
+            return
+        rng = np.random.default_rng((self.recipe.seed, 2))
+        views = self.data.photos
+        load_image_tower(self.model, self.data.backbone)
+        cosine = fit_projection(
+            self.model, views, aims(views.name, views.vector, self.data.words), rng
+        )
+        loss = teach_names(
+            self.model, self._tokenizer, self.data.words, self.recipe.name_steps, rng
+        )
+        tqdm.write(f"warm start: cosine of the projection {cosine:.3f}, loss of names {loss:.3f}")
+        self.average = {k: v.detach().clone() for k, v in self.model.state_dict().items()}
+        self.save()
 
     def save(self) -> None:
         """Write the state to resume from, and the averaged weights as a loadable folder."""
@@ -93,47 +148,51 @@ class Trainer:
         partial.replace(self.folder / "state.pt")
         architecture.save(self.average, self.folder, {"steps": str(self.step)})
 
-    def resume(self) -> bool:
-        """Continue from the folder's last state, if there is one."""
-        path = self.folder / "state.pt"
-        if not path.exists():
-            return False
-        state = torch.load(path, map_location=self.device, weights_only=True)
-        self.model.load_state_dict(state["model"])
-        self.average = state["average"]
-        self.optimiser.load_state_dict(state["optimiser"])
-        self.step, self.elapsed = state["step"], state["elapsed"]
-        return True
+    def _mode(self) -> None:
+        """The early part still or not. Batch normalisations keep their statistics: scenes and
+        photos share a batch, and the statistics of such a mixture would be those of neither."""
+        frozen = self.progress < self.recipe.thaw_early
+        if frozen == self._frozen:
+            return
+        self._frozen = frozen
+        self.model.train()
+        trunk = self.model.get_submodule("visual.trunk").eval()
+        for name in EARLY:
+            trunk.get_submodule(name).requires_grad_(not frozen)
 
-    def learn(self, batch: Batch, tokens: Tensor, answers: NDArray[np.float32]) -> dict[str, float]:
+    def learn(self, step: Step) -> dict[str, float]:
         """One step; returns the losses."""
+        self._mode()
         rate = self.recipe.rate_at(self.progress, self.step)
         for group in self.optimiser.param_groups:
             group["lr"] = rate * group["factor"]
-        pixels = torch.from_numpy(batch.pixels).to(self.device).permute(0, 3, 1, 2)
-        images = (pixels.float() - self._mean) / self._std
-        cuda = self.device.type == "cuda"
-        with torch.autocast(self.device.type, torch.bfloat16, enabled=cuda):
-            seen = self.model.encode_image(images)  # type: ignore[operator]
-            said = self.model.encode_text(tokens.to(self.device))  # type: ignore[operator]
-        seen, said = F.normalize(seen.float(), dim=-1), F.normalize(said.float(), dim=-1)
+        pixels = torch.from_numpy(np.concatenate([step.scenes.pixels, step.photos.pixels]))
+        images = (pixels.permute(0, 3, 1, 2).float() / 255 - 0.5) / 0.5
+        seen = F.normalize(self.model.encode_image(images).float(), dim=-1)  # type: ignore[operator]
+        said = encode(self.model, step.tokens)
+        scenes, ends = len(step.scenes.pixels), (step.captions, step.captions + len(step.names))
+        texts = Said(
+            captions=said[: ends[0]],
+            names=said[ends[0] : ends[1]],
+            rows=torch.tensor(step.names),
+            signs=said[ends[1] :],
+            sign_classes=self._signs,
+        )
         scale = self.model.get_parameter("logit_scale").exp()
-        text_loss = text_image(seen, said, torch.from_numpy(answers).to(self.device), scale)
-        match = torch.from_numpy(batch.match).to(self.device)
-        undecided = torch.from_numpy(batch.undecided).to(self.device)
-        image_loss = image_image(seen, match, undecided, IMAGE_SCALE)
-        loss = text_loss + self.recipe.image_weight * image_loss
+        loss, parts = self._objective(
+            step.scenes, step.answers, seen[:scenes], step.photos, seen[scenes:], texts, scale
+        )
         if not bool(torch.isfinite(loss)):
             raise FloatingPointError(f"the loss is {loss.item()} at step {self.step}")
         self.optimiser.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
-        nn.utils.clip_grad_norm_(self.model.parameters(), 1.0)
+        nn.utils.clip_grad_norm_(self.model.parameters(), 2.0)
         self.optimiser.step()
         with torch.no_grad():
             self.model.get_parameter("logit_scale").clamp_(0, math.log(MAX_SCALE))
         self._follow()
         self.step += 1
-        return {"text": text_loss.item(), "image": image_loss.item(), "scale": scale.item()}
+        return parts
 
     @torch.no_grad()
     def _follow(self) -> None:
@@ -144,66 +203,70 @@ class Trainer:
             else:
                 self.average[name].copy_(value)
 
-    def run(self, store: PatchStore) -> Iterator[dict[str, float]]:
+    def run(self) -> Iterator[dict[str, float]]:
         """Train until the time is up, yielding each step's losses."""
         captioner = Captioner(np.random.default_rng((self.recipe.seed, self.step, 1)))
         rng = np.random.default_rng((self.recipe.seed, self.step, 0))
+        data, recipe = self.data, self.recipe
 
-        def prepare(size: int) -> tuple[Batch, Tensor, NDArray[np.float32]]:
-            batch = store.draw(self.recipe.images, size, rng)
-            captions = captioner.batch(batch.contents, self.recipe.texts)
-            tokens = self._tokenizer([c.text for c in captions])
-            return batch, tokens, truth(captions, batch.contents)
+        def prepare(size: int) -> Step:
+            scenes = data.scenes.draw(recipe.scenes, size, rng)
+            captions = captioner.batch(scenes.contents, recipe.captions)
+            names = tuple(draw(data.words, recipe.names, data.coco, rng))
+            texts = [c.text for c in captions]
+            texts += sentences([data.words.names[n] for n in names], rng)
+            texts += sentences([f"{clean(s)} sign" for s in self._signs], rng)
+            photos = data.photos.draw(recipe.photos, size, rng)
+            answers = truth(captions, scenes.contents)
+            return Step(scenes, answers, photos, self._tokenizer(texts), len(captions), names)
 
-        self.model.train()
         last = time.monotonic()
         with ThreadPoolExecutor(1) as pool:
-            ahead: Future[tuple[Batch, Tensor, NDArray[np.float32]]] | None = None
+            ahead: Future[Step] | None = None
             while self.progress < 1:
-                size = self.recipe.size_at(self.progress)
+                size = recipe.size_at(self.progress)
                 ready = (ahead or pool.submit(prepare, size)).result()
-                if self.step and self.step % self.recipe.refresh_every == 0:
-                    store.refresh()
                 ahead = pool.submit(prepare, size)
-                losses = self.learn(*ready)
+                losses = self.learn(ready)
                 now = time.monotonic()
                 self.elapsed, last = self.elapsed + now - last, now
                 yield losses
 
 
 def _groups(model: nn.Module, weight_decay: float) -> list[dict[str, object]]:
-    """Weight decay for matrices only; half the rate for the text tower's transformer."""
-    decayed, plain, text = [], [], []
+    """Weight decay for matrices only; what came from ImageNet moves more slowly than the rest."""
+    groups: dict[tuple[float, float], list[nn.Parameter]] = {}
     for name, parameter in model.named_parameters():
-        if name.startswith("transformer.") or name == "text_projection":
-            text.append(parameter)
-        elif parameter.ndim < 2 or "embedding" in name:
-            plain.append(parameter)
+        trunk = name.removeprefix("visual.trunk.")
+        if trunk.startswith("classifier") or not name.startswith("visual."):
+            factor = 1.0
         else:
-            decayed.append(parameter)
+            factor = 0.15 if trunk.startswith(EARLY) else 0.35
+        plain = parameter.ndim < 2 or "embedding" in name
+        groups.setdefault((factor, 0.0 if plain else weight_decay), []).append(parameter)
     return [
-        {"params": decayed, "weight_decay": weight_decay, "factor": 1.0},
-        {"params": plain, "weight_decay": 0.0, "factor": 1.0},
-        {"params": text, "weight_decay": 0.01, "factor": 0.5},
+        {"params": parameters, "weight_decay": decay, "factor": factor}
+        for (factor, decay), parameters in groups.items()
     ]
 
 
-def train(data: Path, folder: Path, recipe: Recipe) -> None:
-    """Train on the chunks in `data` into `folder`, resuming what is there. Raises FileNotFoundError
-    where `data` holds no complete chunk."""
-    store = PatchStore(data)
-    if not store.refresh():
-        raise FileNotFoundError(f"{data} holds no chunk of patches; run build-data first")
-    trainer = Trainer(folder, recipe, torch.device("cuda" if torch.cuda.is_available() else "cpu"))
-    trainer.resume()
+def train(data: Data, folder: Path, recipe: Recipe) -> None:
+    """Train into `folder`, resuming what is there. Raises FileNotFoundError where there are no
+    patches of scenes."""
+    if not data.scenes.refresh():
+        raise FileNotFoundError("there is no chunk of patches; run build-data first")
+    trainer = Trainer(folder, recipe, data)
+    trainer.begin()
     saved = trainer.elapsed
     smooth: dict[str, float] = {}
     with tqdm(total=100, unit="%", bar_format="{l_bar}{bar}| {elapsed}{postfix}") as bar:
-        for losses in trainer.run(store):
+        for losses in trainer.run():
             for key, value in losses.items():
-                smooth[key] = 0.98 * smooth.get(key, value) + 0.02 * value
+                smooth[key] = 0.95 * smooth.get(key, value) + 0.05 * value
             bar.n = round(100 * min(trainer.progress, 1.0), 1)
-            bar.set_postfix(step=trainer.step, patches=len(store), **smooth)
+            bar.set_postfix_str(
+                f"step={trainer.step} " + " ".join(f"{k}={v:.2f}" for k, v in smooth.items())
+            )
             if trainer.elapsed - saved >= recipe.save_every_s:
                 saved = trainer.elapsed
                 trainer.save()

@@ -13,15 +13,14 @@ from numpy.typing import NDArray
 from evaluation.index_bench.engine import BuildTimes
 from shard_service.index.codebook import SharedCodebooks, train_codebook
 from shard_service.index.profiles import PROFILES
-from shard_service.search.candidates import CandidateSource
 from shard_service.search.query import PartitionQuery
-from shard_service.search.scoring import exact_scores
+from shard_service.search.ranked_candidates import RankedCandidates, warm_up
 from shard_service.segments.build import LiveRows, build_segment
 from shard_service.segments.growing import GrowingSegment
 from shard_service.segments.sealed import SealedSegment, SealedView
 from shard_service.store.images import PatchRows
 
-_SEGMENT = "segment"
+SEGMENT = "segment"
 _ROWS_FILE = "rows.npy"
 _IMAGE_ROWS = 32
 
@@ -33,6 +32,8 @@ class OurSegment:
     """
 
     def __init__(self, profile: str) -> None:
+        # Compiled code is the library's memory, not the index's, and no part of a first search.
+        warm_up()
         self._profile = PROFILES[profile]
         self._view: SealedView
         self._rows: NDArray[np.int32]
@@ -48,7 +49,7 @@ class OurSegment:
             codebook = train_codebook(live.training_sample(), self._profile)
         trained = time.perf_counter()
         build_segment(
-            directory / _SEGMENT,
+            directory / SEGMENT,
             live,
             self._profile,
             codebook,
@@ -58,7 +59,7 @@ class OurSegment:
         )
         built = time.perf_counter()
         # A segment orders its rows by where they lie in space; the table has them as images do.
-        image_rows = np.load(directory / _SEGMENT / "image_rows.npy", allow_pickle=False)
+        image_rows = np.load(directory / SEGMENT / "image_rows.npy", allow_pickle=False)
         rows = np.empty_like(image_rows)
         rows[image_rows] = np.arange(len(rows), dtype=rows.dtype)
         np.save(directory / _ROWS_FILE, rows)
@@ -66,8 +67,8 @@ class OurSegment:
 
     def open(self, directory: Path, threads: int) -> None:
         """Checks and opens the segment."""
-        self._view = SealedSegment(directory / _SEGMENT, SharedCodebooks()).view()
-        self._rows = np.load(directory / _ROWS_FILE, mmap_mode="r", allow_pickle=False)
+        self._view = SealedSegment(directory / SEGMENT, SharedCodebooks()).view()
+        self._rows = rows_of_table(directory)
 
     def search(
         self, query: NDArray[np.float32], k: int, effort: float | None, *, rescored: bool = True
@@ -76,13 +77,18 @@ class OurSegment:
         if not rescored and self._view.index is not None:
             return self._ids(self._view.index.raw(query, k, None))
         wanted = PartitionQuery(query, k, oversample=effort, keep_overlapping=True)
-        source = CandidateSource(self._view, self._view.selection, wanted)
-        rows = source.more(k)
-        scores = exact_scores(query, self._view.vectors(rows))
-        return self._ids(rows[np.argsort(-scores, kind="stable")[:k]])
+        ranked = RankedCandidates(self._view, self._view.selection, wanted)
+        ranked.draw(k)
+        return self._ids(ranked.kept_rows[:k])
 
     def _ids(self, rows: NDArray[np.int64]) -> NDArray[np.int64]:
         return self._rows[rows].astype(np.int64)
+
+
+def rows_of_table(directory: Path) -> NDArray[np.int32]:
+    """The row of the table for each row of the segment in `directory`, (n,), mapped."""
+    rows: NDArray[np.int32] = np.load(directory / _ROWS_FILE, mmap_mode="r", allow_pickle=False)
+    return rows
 
 
 def _growing(vectors: NDArray[np.float16]) -> GrowingSegment:

@@ -8,13 +8,12 @@ import shutil
 import sys
 import tempfile
 import time
-from dataclasses import asdict
 from pathlib import Path
 
 import structlog
 
 from tests.chaos.partition.campaign import Extent, run_campaign
-from tests.chaos.partition.summary import faults_of, table
+from tests.chaos.partition.summary import as_json, faults_of, table
 
 
 def main() -> int:
@@ -36,7 +35,7 @@ def main() -> int:
     report = run_campaign(room, extent, seed, lambda part: print(f"... {part}", flush=True))
     print(table(report))
     if chosen.json is not None:
-        chosen.json.write_text(json.dumps(asdict(report), indent=2) + "\n", encoding="utf-8")
+        chosen.json.write_text(json.dumps(as_json(report), indent=2) + "\n", encoding="utf-8")
     faults = faults_of(report)
     for fault in faults:
         print(fault)

@@ -14,10 +14,9 @@ from tests.chaos.partition.crash_points import POINTS, PREPARED
 from tests.chaos.partition.examination import COMPLAINTS, FAULTS
 from tests.chaos.partition.history import read_history
 from tests.chaos.partition.ledger import Ledger
-from tests.chaos.partition.processes import LOOKER, WRITER, Child, look
+from tests.chaos.partition.processes import LOOKER, PATIENCE_S, WRITER, Child, look
 from tests.shard_service.material import IDENTITY
 
-_READY_S = 60.0
 _REACH_S = 5.0
 _LONGEST_S = 1.0
 _OPENING_S = 0.4
@@ -135,7 +134,7 @@ class KillCampaign:
         if how == "opening":
             writer.wait_end(self._random.uniform(0, _OPENING_S))
         else:
-            ready = writer.wait_for(lambda: bool(writer.said("ready")), _READY_S)
+            ready = writer.wait_for(lambda: bool(writer.said("ready")), PATIENCE_S)
             if not ready and writer.process.poll() is None:
                 self._report.add_fault("failed", "the writer did not open its partition in time")
             limit = self._random.uniform(0.02, _LONGEST_S) if how == "random" else _REACH_S

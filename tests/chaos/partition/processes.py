@@ -17,6 +17,9 @@ ROOT = Path(__file__).parents[3]
 WRITER = "tests.chaos.partition.writer"
 LOOKER = "tests.chaos.partition.looker"
 
+PATIENCE_S = 600.0
+"""For children of a machine that has other things to do: only the endless is a failure."""
+
 Message = dict[str, Any]
 
 
@@ -70,7 +73,7 @@ class Child:
                 self._changed.wait(0.02)
         return True
 
-    def need(self, word: str, timeout_s: float = 60) -> None:
+    def need(self, word: str, timeout_s: float = PATIENCE_S) -> None:
         """Waits until it has said `word`; raises RuntimeError when it does not."""
         if not self.wait_for(lambda: bool(self.said(word)), timeout_s):
             raise RuntimeError(f"a child did not say {word!r}; see {self.log}")
@@ -117,7 +120,7 @@ class Child:
                     self._changed.notify_all()
 
 
-def look(looker: Child, request: Message, timeout_s: float = 120) -> Message:
+def look(looker: Child, request: Message, timeout_s: float = PATIENCE_S) -> Message:
     """What a looker answers; {"crashed": how} when it ends or does not answer."""
     before = len(looker.said("findings")) + len(looker.said("unopened"))
     looker.tell(request)

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import asdict
+from typing import Any
 
 from tests.chaos.partition.campaign import Report
+from tests.chaos.partition.examination import COMPLAINTS, FAULTS
 
 _SHOWN = 5
 
@@ -29,6 +32,22 @@ def faults_of(report: Report) -> list[str]:
     if power.control_runs and not power.control_lost:
         faults.append("power losses: the control without fsync lost nothing, so they prove nothing")
     return faults
+
+
+def as_json(report: Report) -> dict[str, Any]:
+    """The report, with a count for each kind of fault, those that were not found too."""
+    content = asdict(report)
+    for part in ("kills", "power", "disks"):
+        faults = content[part]["faults"]
+        content[part]["counts"] = {
+            kind: len(faults.get(kind, ())) for kind in (*FAULTS, *COMPLAINTS, *sorted(faults))
+        }
+    content["corruptions"]["counts"] = {
+        "detected": report.corruptions.detected,
+        "harmless": report.corruptions.harmless,
+        "missed": len(report.corruptions.missed),
+    }
+    return content
 
 
 def table(report: Report) -> str:
@@ -94,4 +113,4 @@ def _counts(faults: dict[str, list[str]]) -> str:
 
 
 def _each(counts: dict[str, int]) -> str:
-    return ", ".join(f"{name} {times}" for name, times in counts.items())
+    return ", ".join(f"{name} {times}" for name, times in counts.items() if times)

@@ -1,0 +1,1 @@
+"""`python -m evaluation.study.report.summary DIR...`: several studies as one page of Markdown."""

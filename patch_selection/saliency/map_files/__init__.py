@@ -1,0 +1,1 @@
+"""Saliency models in files of LiteRT and ONNX."""

@@ -1,0 +1,1 @@
+"""SimpleNet: a U-Net that predicts where people look."""
