@@ -184,8 +184,11 @@ class Work:
         stop.set()
         writer.join()
         rate = written[0] / (time.perf_counter() - began)
+        # The same rows, more of which are searched exactly now, and nobody who writes.
+        idle = self._times(lambda query: PartitionQuery(query, self._k))
         return [
             *_percentiles(f"search while one writer {what}", times),
+            *_percentiles("the same when it has stopped", idle),
             Figure("what that writer writes meanwhile", rate, "patches/s"),
         ]
 

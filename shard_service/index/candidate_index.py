@@ -88,7 +88,18 @@ class CandidateIndex:
             parameters = self._searching(effort, selector)
             if selector is None and len(self._parameters) < _KEPT_PARAMETERS:
                 self._parameters[effort] = parameters
-        _, (rows,) = self._base.search(query[None, :], min(wanted, self._rows), params=parameters)
+        count = min(wanted, self._rows)
+        distances, rows = np.empty(count, np.float32), np.empty(count, np.int64)
+        vector = np.ascontiguousarray(query, np.float32)
+        # Past FAISS's checks of the arguments, which take a tenth of the search.
+        self._base.search_c(
+            1,
+            faiss.swig_ptr(vector),
+            count,
+            faiss.swig_ptr(distances),
+            faiss.swig_ptr(rows),
+            parameters,
+        )
         found: NDArray[np.int64] = rows if rows[-1] >= 0 else rows[rows >= 0]
         return found
 

@@ -106,8 +106,8 @@ PROFILES: Mapping[str, Profile] = {
             rotation=Rotation("pca", 160),
             ef_construction=80,
             ef_search=128,
-            oversample=4.5,
-            min_candidates=72,
+            oversample=3.5,
+            min_candidates=56,
         ),
         Profile(
             "graph-opq64",

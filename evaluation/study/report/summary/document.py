@@ -56,8 +56,9 @@ def summary_text(studies: Sequence[Study]) -> str:
     """The whole page as Markdown, ending with a newline."""
     parts = [INTRODUCTION, "## At a glance\n", _markdown(_overview(studies))]
     parts += [
-        "Captured, precision and objects are of the selector named; `n` is the largest number of"
-        " crops that is averaged.\n"
+        "Captured objects and precision@16 are of the selector named: the mean, and what the best"
+        " order could reach. `n` is the largest number of crops that is averaged; with n photos"
+        " left out, less is left to be found.\n"
     ]
     parts.append(DATA)
     for study in studies:
@@ -97,10 +98,10 @@ def _overview(studies: Sequence[Study]) -> Table:
                 level,
                 f"{selection['patches_per_image']:.1f}" if selection else "-",
                 share_text(mean_captured(selection)) if selection else "-",
-                _mean(found(results, level, "text", 1)),
-                _mean(found(results, level, "image", 1)),
-                f"{_mean(last)} (n = {last['n']})" if last else "-",
-                _mean(found(results, "image", "image", 1)),
+                _reached(found(results, level, "text", 1)),
+                _reached(found(results, level, "image", 1)),
+                f"{_reached(last)} (n = {last['n']})" if last else "-",
+                _reached(found(results, "image", "image", 1)),
                 f"`{study.made_with}`",
             )
         )
@@ -271,8 +272,10 @@ def _preset(results: Mapping[str, Any], level: str) -> Row | None:
     return next((row for row in rows if row["selector"] == level), rows[-1] if rows else None)
 
 
-def _mean(row: Row | None) -> str:
-    return "-" if row is None else share_text(precision(row)[0])
+def _reached(row: Row | None) -> str:
+    if row is None:
+        return "-"
+    return f"{share_text(precision(row)[0])} of {share_text(row['reachable'])}"
 
 
 def _spread(row: Row) -> str:

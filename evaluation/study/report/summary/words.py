@@ -6,10 +6,10 @@ INTRODUCTION = """\
 # Selection and retrieval quality
 
 The tables of the thesis's chapter 4 on other data, and what it left open. `patchsearch evaluate`
-makes them from any folder with COCO annotations, with plots and galleries; this page is put
-together from its results by `python -m evaluation.study.report.summary`. Figures are of the bundled
-encoder and saliency model unless a command says otherwise. They speak of these data sets and these
-models: other photos give other figures.
+([how](evaluation.md)) makes them from any folder with COCO annotations, with plots and galleries;
+this page is put together from its results by `python -m evaluation.study.report.summary`. Figures
+are of the bundled encoder and the default saliency model unless a command says otherwise. They
+speak of these data sets and these models: other photos give other figures.
 
 - **Captured**: a patch holds at least half of the object, and the object covers at least 5 % of the
   patch. Crowds, and objects below 3000 px at 3848 x 2168 (scaled to each photo), do not count.
@@ -62,9 +62,10 @@ photos of COCO's train2017 and of its val2017, at most 640 px, where objects oft
 styles that no training used; their target classes are those of the thesis.
 
 The bundled encoder was trained on views of about half of the photos of gtsdb, coco128 and raccoon,
-the bundled saliency model on about two thirds of them, so figures on all photos flatter them. What
-is called **held-out** is the half that the encoder never saw (`training/mini/holdout.py`; the
-saliency model saw some of it), made in the repository's folder with
+so figures on all photos flatter it. What is called **held-out** is the half that it never saw
+(`training/mini/holdout.py`). Of the saliency models `spectral-residual` is not trained at all, and
+`simplenet-mini` saw about two thirds of the photos. The held-out half is made in the repository's
+folder with
 
     python - data/gtsdb data/gtsdb-held-out <<'END'
     import json, sys
