@@ -15,10 +15,10 @@ from evaluation.study.report.page import Picture
 from evaluation.study.report.rows import Row, precision, rows_of
 
 PANELS = {
-    "margin": ("Margin around the object", "added to each side of the query's box"),
+    "margin": ("Margin around the object", "margin, as a share of the box"),
     "patches-per-photo": ("Patches per photo", "vectors per photo"),
     "near-duplicates": ("Near-duplicates left out", "share of the vectors kept"),
-    "mixed": ("A text beside the crop", "weight of the text, the crop's is 1"),
+    "mixed": ("A text beside the crop", "weight of the text"),
     "negatives": ("Wrong hits pushed away", "weight of the wrong hits"),
 }
 
