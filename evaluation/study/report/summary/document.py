@@ -139,9 +139,6 @@ def _tables(results: Mapping[str, Any]) -> Iterator[tuple[str, Table]]:
     selection = rows_of(results, "selection")
     if selection:
         yield "Captured objects (thesis table 4.2)", _selection(selection)
-    timings = rows_of(results, "timings")
-    if timings:
-        yield "Milliseconds a photo, by stage", _timings(timings)
     search = rows_of(results, "search")
     if search:
         yield "Searches (thesis table 4.3)", _search(search)
@@ -175,14 +172,6 @@ def _selection(rows: Sequence[Row]) -> Table:
             )
         )
     return ("selector", "patches a photo", "captured", *shown), lines
-
-
-def _timings(rows: Sequence[Row]) -> Table:
-    stages = list(dict.fromkeys(str(row["stage"]) for row in rows))
-    told = {(str(row["selector"]), str(row["stage"])): f"{float(row['ms']):.1f}" for row in rows}
-    names = list(dict.fromkeys(str(row["selector"]) for row in rows))
-    lines = [(name, *(told.get((name, stage), "-") for stage in stages)) for name in names]
-    return ("selector", *stages), lines
 
 
 def _search(rows: Sequence[Row]) -> Table:

@@ -22,9 +22,9 @@ from evaluation.study.report.plots import (
 from evaluation.study.report.rows import main_level, rows_of
 from evaluation.study.report.summary.document import Study
 
-_DPI, _COLOURS = 72, 80
+_DPI, _COLOURS = 72, 64
 _GENERATED = re.compile(r"scenes-\d+-\d+")
-_SHEET_WIDTH, _SHEET_QUALITY = 640, 55
+_SHEET_WIDTH, _SHEET_QUALITY = 640, 48
 
 
 def draw_pictures(study: Study, folder: Path, before: str) -> list[tuple[str, str]]:

@@ -9,7 +9,8 @@ The tables of the thesis's chapter 4 on other data, and what it left open. `patc
 ([how](evaluation.md)) makes them from any folder with COCO annotations, with plots and galleries;
 this page is put together from its results by `python -m evaluation.study.report.summary`. Figures
 are of the bundled encoder and the default saliency model unless a command says otherwise. They
-speak of these data sets and these models: other photos give other figures.
+speak of these data sets and these models: other photos give other figures. Times are of two cores
+that did much other work meanwhile: take them as upper bounds.
 
 - **Captured**: a patch holds at least half of the object, and the object covers at least 5 % of the
   patch. Crowds, and objects below 3000 px at 3848 x 2168 (scaled to each photo), do not count.
@@ -57,12 +58,12 @@ DATA = """\
 
 `data/` holds COCO-format copies: **gtsdb**, 240 photos of the German Traffic Sign Detection
 Benchmark (Houben et al., IJCNN 2013), 1360 x 800, 43 classes of signs; **coco128**, the first 128
-photos of COCO's train2017 and of its val2017, at most 640 px, where objects often fill the photo;
-**raccoon**, 200 photos from the web with a raccoon in each. **scenes** are generated from seeds and
-styles that no training used; their target classes are those of the thesis.
+photos of COCO's train2017 and of its val2017, at most 640 px, where objects often fill the photo.
+**scenes** are generated from seeds and styles that no training used; their target classes are those
+of the thesis.
 
-The bundled encoder was trained on views of about half of the photos of gtsdb, coco128 and raccoon,
-so figures on all photos flatter it. What is called **held-out** is the half that it never saw
+The bundled encoder was trained on views of about half of the photos of gtsdb and coco128, so
+figures on all photos flatter it. What is called **held-out** is the half that it never saw
 (`training/mini/holdout.py`). Of the saliency models `spectral-residual` is not trained at all, and
 `simplenet-mini` saw about two thirds of the photos. The held-out half is made in the repository's
 folder with
