@@ -119,7 +119,7 @@ HIERARCHICAL_FILTERED = Selector(
 MULTISIZE_REFINED = Selector(
     "multisize-refined",
     (
-        Level((896, 448, 224), (224, 112, 56), min_average=0.05, k=24, max_overlap=0.25),
+        Level((896, 448, 224), (224, 112, 56), min_average=0.05, k=23, max_overlap=0.25),
         Level((224,), (56,), min_average=0.3, k=1, max_overlap=0.25),
     ),
 )

@@ -89,7 +89,7 @@ def _empty_index(
         # Without codes there is nothing else to train; with codes, a codebook comes yet.
         index.is_trained = not profile.quantizer
     if profile.has_graph:
-        index.hnsw.efConstruction = int(profile.ef_construction * profile.growth(rows))
+        index.hnsw.efConstruction = profile.construction_beam(rows)
     if codebook is not None:
         install_quantizer(index, profile.quantizer, codebook.quantizer)
     return index

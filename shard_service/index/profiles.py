@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 _ROWS_OF_DEFAULTS = 50_000
+_SEARCH_GROWTH = 0.63
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,8 +35,8 @@ class Profile:
 
     `ef_construction`, `ef_search` and `nprobe` are the graph's beam widths and the share of cells
     that is looked into. `oversample` is how many candidates are rescored for each hit asked for,
-    `min_candidates` how many at least. They are for segments of 50 000 rows; in larger ones beams
-    and candidates grow with the square root of the rows.
+    `min_candidates` how many at least. They are for segments of 50 000 rows, and grow with larger
+    ones.
     """
 
     name: str
@@ -66,16 +67,20 @@ class Profile:
         return "" if code == "Flat" else code
 
     def growth(self, rows: int) -> float:
-        """How many times its beam and its candidates a segment of `rows` gets.
+        """How many times its search beam and its candidates a segment of `rows` gets.
 
         A beam that finds all but one in a thousand among fifty thousand rows finds fewer among a
-        million: more lie in between.
+        million: more lie in between. The power was measured there (benchmarks/RESULTS.md).
         """
-        return max(1.0, math.sqrt(rows / _ROWS_OF_DEFAULTS))
+        return float(max(1.0, rows / _ROWS_OF_DEFAULTS) ** _SEARCH_GROWTH)
 
     def beam(self, rows: int) -> int:
         """The beam width of a search in a segment of `rows`."""
         return int(self.ef_search * self.growth(rows))
+
+    def construction_beam(self, rows: int) -> int:
+        """The beam width with which the graph of a segment of `rows` is built."""
+        return int(self.ef_construction * math.sqrt(max(1.0, rows / _ROWS_OF_DEFAULTS)))
 
 
 PROFILES: Mapping[str, Profile] = {

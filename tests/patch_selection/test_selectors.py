@@ -22,7 +22,7 @@ def test_presets_are_the_thesis_tables_and_one_of_ours() -> None:
         ),
         # Ours.
         "multisize-refined": (
-            Level((896, 448, 224), (224, 112, 56), 0.05, 24, 0.25),
+            Level((896, 448, 224), (224, 112, 56), 0.05, 23, 0.25),
             Level((224,), (56,), 0.3, 1, 0.25),
         ),
     }
