@@ -1,7 +1,7 @@
 # The door for people who change the project; each target sets up what it needs. `make help` lists them.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help setup protos demo test lint format docs bench gpu-bench chaos-partition clean
+.PHONY: help setup protos demo test test-long lint format docs bench gpu-bench chaos-partition chaos-cluster hostile test-ui test-formats docs-site clean
 
 PYTHON ?= python3
 PY := .venv/bin/python
@@ -27,7 +27,7 @@ setup: .venv/.ready ## Create .venv with everything (uv, dependencies, generated
 	fi; \
 	[ -x $(PY) ] || $$uv venv -q --python "$$($(PYTHON) -c 'import sys; print(sys.executable)')" .venv; \
 	echo "installing patchsearch and its dependencies into .venv (torch is large: this can take some minutes)"; \
-	$$uv pip install -q --python $(PY) --constraint constraints.txt -e '.[server]' --group dev; \
+	$$uv pip install -q --python $(PY) --constraint constraints.txt -e '.[server,ui]' --group dev; \
 	$(PY) protos/build_hook.py; \
 	touch $@
 
@@ -40,11 +40,23 @@ demo: setup ## The main job end to end: scenes in, finds out; PHOTOS=folder uses
 test: setup ## All tests, under ten minutes on two cores
 	$(PY) -m pytest -n 2 --dist loadfile
 
+test-long: setup ## What `make test` leaves out because it takes long
+	$(PY) -m pytest -n 2 --dist loadfile -m long
+
 KILLS ?= 30
 CORRUPTIONS ?= 100
 SEED ?= $(shell date +%s)
 chaos-partition: setup ## Kills, power losses, disk faults and damaged files: KILLS, CORRUPTIONS, SEED, JSON=file
 	$(PY) -m tests.chaos.partition --kills $(KILLS) --corruptions $(CORRUPTIONS) --seed $(SEED) $(if $(JSON),--json "$(JSON)")
+
+ROUNDS ?= 2
+chaos-cluster: setup ## Shards killed, stopped, cut off, filled, moved and split under load: KILLS, ROUNDS, SEED, JSON=file
+	$(PY) -m tests.chaos.cluster --kills $(KILLS) --rounds $(ROUNDS) --seed $(SEED) $(if $(JSON),--json "$(JSON)")
+
+MUTANTS ?= 2000
+RPCS ?= 500
+hostile: setup ## Hostile images and calls against real servers: MUTANTS, RPCS, SEED, JSON=file
+	$(PY) -m tests.hostile.campaign --mutants $(MUTANTS) --rpcs $(RPCS) --seed $(SEED) $(if $(JSON),--json "$(JSON)")
 
 lint: setup $(if $(shell command -v npm),$(BUF)) ## ruff, mypy --strict, import contracts, buf (where node is)
 	.venv/bin/ruff check .
@@ -52,12 +64,29 @@ lint: setup $(if $(shell command -v npm),$(BUF)) ## ruff, mypy --strict, import 
 	.venv/bin/mypy
 	.venv/bin/lint-imports
 	@if [ -x $(BUF) ]; then protos/lint.sh $(CURDIR)/$(BUF) $(CURDIR)/$(PY) && echo "buf: protos are clean"; else echo "buf: skipped, npm is not installed"; fi
+	deploy/lint.sh $(CURDIR)/$(PY)
 
 $(BUF):
 	@mkdir -p .cache/buf && npm install --prefix .cache/buf --no-save --no-fund --no-audit --loglevel=error @bufbuild/buf@$(BUF_VERSION)
 
 docs: setup ## Write the reference pages in docs/ again
 	$(PY) docs/reference.py
+
+docs-site: setup ## The documentation as a site in site/, without network
+	NO_MKDOCS_2_WARNING=1 .venv/bin/mkdocs build --strict
+
+AXE := .cache/axe/node_modules/axe-core/axe.min.js
+$(AXE):
+	@mkdir -p .cache/axe && npm install --prefix .cache/axe --no-save --no-fund --no-audit --loglevel=error axe-core@4.14.1
+
+test-ui: setup $(if $(shell command -v npm),$(AXE)) ## The page in a real browser, skipped where Chromium is missing
+	$(PY) -m pytest tests/ui -rs
+
+test-formats: setup ## Exports against the annotation tools' own libraries
+	@uv=$$(command -v uv || echo .cache/uv/bin/uv); \
+	$$uv venv -q --allow-existing .cache/formats && \
+	$$uv pip install -q --python .cache/formats/bin/python -e . --group formats && \
+	.cache/formats/bin/python -m pytest tests/patchsearch/exports
 
 format: setup ## Format the code
 	.venv/bin/ruff check --fix .

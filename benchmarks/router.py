@@ -1,16 +1,16 @@
-"""What the router adds to a search: a raw vector through router and one shard, against the same
-partition searched in process.
+"""What a cluster adds to a search: a raw vector through a router and shards, against one partition
+with the same patches searched in process.
 
-`python -m benchmarks.router` builds a partition of random clustered vectors, copies it, serves the
-copy with a shard and a router in processes of their own over loopback, and searches both copies in
-turns, so that whatever else the machine does meets both. The encoder is only asked who it is.
+`python -m benchmarks.router --shards 1 4 8` builds a partition of random clustered vectors, deals
+the same images out to so many shards, serves those and a router in processes of their own over
+loopback, and searches both in turns, so that whatever else the machine does meets both. The encoder
+is only asked who it is. The processor time of all shards together is told too.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-import shutil
 import sys
 import tempfile
 import time
@@ -21,11 +21,10 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.router_processes import DIM, FINGERPRINT, PARTITION, cluster
+from benchmarks.router_processes import DIM, FINGERPRINT, RunningCluster, cluster, ranges
 from patchsearch.v1 import search_service_pb2
-from patchsearch.v1.search_service_pb2_grpc import SearchServiceStub
 from patchsearch.wire.vectors import vector_to_proto
-from router.placement import HASH_END
+from placement.document import hash_of
 from service_runtime.logs import configure_logging
 from shard_service.partition import Partition
 from shard_service.search.query import PartitionQuery
@@ -50,6 +49,7 @@ class Figures:
 class Result:
     """What was measured, and on what."""
 
+    shards: int
     patches: int
     k: int
     searches: int
@@ -61,6 +61,8 @@ class Result:
     router_total_p50_ms: float
     """As the router's own clock tells it."""
     router_fan_out_p50_ms: float
+    shards_cpu_ms: float
+    """Processor time of all shards together, a search."""
 
 
 def clustered(count: int, seed: int) -> NDArray[np.float32]:
@@ -72,20 +74,26 @@ def clustered(count: int, seed: int) -> NDArray[np.float32]:
     return np.asarray(rows / np.linalg.norm(rows, axis=1, keepdims=True), dtype=np.float32)
 
 
-def build(data: Path, patches: int, profile: str) -> None:
-    """Fills a shard's data directory with one partition; sealed unless the profile is exact."""
+def build(data: Path, patches: int, profile: str, partition: tuple[str, int, int]) -> None:
+    """Fills a shard's data directory with the images of one hash range, in one segment."""
+    name, start_hash, end_hash = partition
     shard = _open_shard(data, profile)
-    shard.create(Identity(PARTITION, 0, HASH_END, FINGERPRINT, "benchmark", DIM))
-    partition = shard.partition(PARTITION)
+    shard.create(Identity(name, start_hash, end_hash, FINGERPRINT, "benchmark", DIM))
     for start in range(0, patches, 100 * PATCHES_AN_IMAGE):
         count = min(100, (patches - start + PATCHES_AN_IMAGE - 1) // PATCHES_AN_IMAGE)
         vectors = clustered(count * PATCHES_AN_IMAGE, start + 1)
-        partition.put(
-            [(_image(start // PATCHES_AN_IMAGE + i), _patches(vectors, i)) for i in range(count)],
-            FINGERPRINT,
-        )
+        writes = [
+            (_image(start // PATCHES_AN_IMAGE + i), _patches(vectors, i)) for i in range(count)
+        ]
+        own = [
+            write
+            for write in writes
+            if start_hash <= hash_of(write[0].image_id.decode()) <= end_hash
+        ]
+        if own:
+            shard.partition(name).put(own, FINGERPRINT)
     if profile != "exact":
-        partition.seal()
+        shard.partition(name).seal()
     shard.close()
 
 
@@ -128,7 +136,7 @@ def _patches(vectors: NDArray[np.float32], image: int) -> PatchRows:
 
 
 def measure(
-    partition: Partition, stub: SearchServiceStub, patches: int, k: int, rounds: int, searches: int
+    partition: Partition, there: RunningCluster, patches: int, k: int, rounds: int, searches: int
 ) -> Result:
     """Searches both in turns; `rounds` times `searches` each."""
     queries = clustered(searches, 10**6)
@@ -143,33 +151,37 @@ def measure(
         partition.search(PartitionQuery(vector=queries[index], k=k), FINGERPRINT)
 
     def through_router(index: int) -> None:
-        answer = stub.Search(requests[index], timeout=30)
+        answer = there.stub.Search(requests[index], timeout=30)
         own_clock.append((answer.timings.total_ms, answer.timings.fan_out_ms))
 
     for index in range(min(WARM_UP, searches)):
         in_process(index)
         through_router(index)
     own_clock.clear()
+    cpu_before = there.shards_cpu_s()
     direct = [_timed(in_process, searches)]
     routed = [_timed(through_router, searches)]
     for _ in range(rounds - 1):
         direct.append(_timed(in_process, searches))
         routed.append(_timed(through_router, searches))
     differences = [
-        np.median(there) - np.median(here) for here, there in zip(direct, routed, strict=True)
+        np.median(far) - np.median(near) for near, far in zip(direct, routed, strict=True)
     ]
-    here, there = _figures(direct), _figures(routed)
+    cpu_s = there.shards_cpu_s() - cpu_before
+    near, far = _figures(direct), _figures(routed)
     clock = np.array(own_clock)
     return Result(
+        shards=len(there.shard_pids),
         patches=patches,
         k=k,
         searches=rounds * searches,
-        in_process=here,
-        through_router=there,
+        in_process=near,
+        through_router=far,
         added_p50_ms=float(np.median(differences)),
-        ratio_p50=there.p50_ms / here.p50_ms,
+        ratio_p50=far.p50_ms / near.p50_ms,
         router_total_p50_ms=float(np.median(clock[:, 0])),
         router_fan_out_p50_ms=float(np.median(clock[:, 1])),
+        shards_cpu_ms=cpu_s * 1e3 / (rounds * searches),
     )
 
 
@@ -189,14 +201,16 @@ def _figures(rounds: Sequence[NDArray[np.float64]]) -> Figures:
 
 def table(result: Result) -> str:
     """The result for people."""
-    rows = [("in process", result.in_process), ("router + shard", result.through_router)]
+    there = f"router + {result.shards}"
+    rows = [("in process", result.in_process), (there, result.through_router)]
     lines = [
         f"{result.patches} patches of {DIM} numbers, k {result.k}, {result.searches} searches each",
         f"{'':<16}{'p50 ms':>10}{'p99 ms':>10}",
         *(f"{name:<16}{f.p50_ms:>10.2f}{f.p99_ms:>10.2f}" for name, f in rows),
         f"added at p50: {result.added_p50_ms:.2f} ms (ratio {result.ratio_p50:.2f})",
         f"router's own clock at p50: {result.router_total_p50_ms:.2f} ms, "
-        f"of which at the shard {result.router_fan_out_p50_ms:.2f} ms",
+        f"of which at the shards {result.router_fan_out_p50_ms:.2f} ms",
+        f"processor time of all shards: {result.shards_cpu_ms:.2f} ms a search",
     ]
     return "\n".join(lines)
 
@@ -206,33 +220,40 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.router", description=__doc__)
     parser.add_argument("--patches", type=int, default=20_000, help="patches in the partition")
     parser.add_argument("--profile", default="graph", help="index profile, or exact")
+    parser.add_argument("--shards", type=int, nargs="+", default=[1], help="one after the other")
     parser.add_argument("--k", type=int, default=16, help="hits of a search")
     parser.add_argument("--rounds", type=int, default=5, help="turns that the two ways take")
     parser.add_argument("--searches", type=int, default=200, help="searches of a turn")
     parser.add_argument("--json", type=Path, help="write the result there too")
     options = parser.parse_args(argv)
     configure_logging("warning", "console")
+    results = []
     with tempfile.TemporaryDirectory(prefix="patchsearch-router-") as name:
         directory = Path(name)
-        build(directory / "here", options.patches, options.profile)
-        shutil.copytree(directory / "here", directory / "there")
-        (directory / "there" / "LOCK").unlink(missing_ok=True)
+        (whole,) = ranges(1)
+        build(directory / "here", options.patches, options.profile, whole)
         shard = _open_shard(directory / "here", options.profile)
         try:
-            with cluster(directory, directory / "there") as stub:
-                result = measure(
-                    shard.partition(PARTITION),
-                    stub,
-                    options.patches,
-                    options.k,
-                    options.rounds,
-                    options.searches,
-                )
+            for count in options.shards:
+                data = [directory / f"there-{count}-{i}" for i in range(count)]
+                for path, own in zip(data, ranges(count), strict=True):
+                    build(path, options.patches, options.profile, own)
+                with cluster(directory, data, "--recall-share", "0") as there:
+                    result = measure(
+                        shard.partition(whole[0]),
+                        there,
+                        options.patches,
+                        options.k,
+                        options.rounds,
+                        options.searches,
+                    )
+                print(table(result), flush=True)
+                results.append(result)
         finally:
             shard.close()
-    print(table(result))
     if options.json is not None:
-        options.json.write_text(json.dumps(asdict(result), indent=2) + "\n")
+        told = [asdict(result) for result in results]
+        options.json.write_text(json.dumps(told, indent=2) + "\n")
     return 0
 
 

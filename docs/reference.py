@@ -1,6 +1,7 @@
-"""Writes `docs/api.md` from the protos and `docs/settings.md` from the settings classes.
+"""Writes the reference pages: `docs/api.md` from the protos, `docs/settings.md` from the settings
+classes, `docs/cli.md` from the commands.
 
-python docs/reference.py          writes both
+python docs/reference.py          writes them
 python docs/reference.py --check  exits with 1 and names the pages that are out of date
 """
 
@@ -20,6 +21,7 @@ from google.protobuf.descriptor_pb2 import (
     FileDescriptorSet,
     ServiceDescriptorProto,
 )
+from reference_cli import cli_page
 
 ROOT = Path(__file__).resolve().parent.parent
 Comments = Mapping[tuple[int, ...], str]
@@ -28,7 +30,8 @@ Comments = Mapping[tuple[int, ...], str]
 def main(arguments: list[str]) -> int:
     """Writes or checks the pages; returns the exit status."""
     stale = []
-    for name, text in (("api.md", api_page()), ("settings.md", settings_page())):
+    pages = {"api.md": api_page(), "cli.md": cli_page(), "settings.md": settings_page()}
+    for name, text in pages.items():
         page = ROOT / "docs" / name
         if page.is_file() and page.read_text(encoding="utf-8") == text:
             continue
@@ -69,7 +72,8 @@ def api_page() -> str:
 
 
 def settings_page() -> str:
-    """Every setting of the three servers: flag, environment variable, default, meaning."""
+    """Every setting of the servers: flag, environment variable, default, meaning."""
+    from cluster.settings import OperatorSettings
     from encoder_service.settings import EncoderSettings
     from router.settings import RouterSettings
     from shard_service.settings import ShardSettings
@@ -85,6 +89,7 @@ def settings_page() -> str:
         ("patchsearch-router", RouterSettings),
         ("patchsearch-shard", ShardSettings),
         ("patchsearch-encoder", EncoderSettings),
+        ("patchsearch-operator", OperatorSettings),
     ):
         prefix = settings.model_config.get("env_prefix", "")
         parts += [

@@ -1,8 +1,6 @@
 """`python -m encoder_service`."""
 
-import sys
-
-from encoder_service.main import main
+from encoder_service.main import program
 
 if __name__ == "__main__":
-    sys.exit(main())
+    program()

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from encoder_service.batching import BatchQueue, Lane, Slice
 from encoder_service.call import Call
+from encoder_service.metrics import Observe, not_observed
 from encoder_service.model import Model, Pixels, Running, TokenIds, Vectors
 from patchsearch.errors import InternalError, PatchsearchError, ResourceExhausted, Unavailable
 from service_runtime.logs import logger
@@ -82,8 +83,11 @@ class Batcher:
     batched. Thread-safe.
     """
 
-    def __init__(self, model: Model, *, max_batch: int, queue_limit: int) -> None:
+    def __init__(
+        self, model: Model, *, max_batch: int, queue_limit: int, observe: Observe = not_observed
+    ) -> None:
         self._model = model
+        self._observe = observe
         self._wake = threading.Condition()
         self._queue = BatchQueue(max_batch, queue_limit)
         self._queued: dict[int, _Ticket] = {}
@@ -107,6 +111,11 @@ class Batcher:
         for ticket in self._queued.values():
             ticket.fail(_stopping())
         self._queued.clear()
+
+    @property
+    def waiting(self) -> int:
+        """Items that wait for a batch."""
+        return self._queue.waiting
 
     @property
     def closed(self) -> bool:
@@ -190,6 +199,7 @@ class Batcher:
         try:
             running.append(_Begun(work, begin(inputs), started))
         except Exception as error:
+            self._observe(work.lane, 0, 0.0)
             work.fail(_model_failure(error))
 
     def _deliver(self, begun: _Begun) -> None:
@@ -198,9 +208,11 @@ class Batcher:
             if not np.isfinite(vectors).all():
                 raise InternalError("VECTOR_NOT_FINITE", "the model gave vectors with NaN in them")
         except Exception as error:
+            self._observe(begun.work.lane, 0, 0.0)
             begun.work.fail(_model_failure(error))
             return
         now = time.monotonic()
+        self._observe(begun.work.lane, begun.work.size, now - begun.started)
         self._learn_rate(begun.work.size / max(now - max(begun.started, self._delivered), 1e-6))
         self._delivered = now
         row = 0

@@ -12,11 +12,13 @@ from encoder_service.batcher import Batcher
 from encoder_service.batching import Lane
 from encoder_service.call import Call
 from encoder_service.cropping import cut_crops, whole, widened
-from encoder_service.decoding import Subject, check_sides, decode
+from encoder_service.decoder import ImageDecoder
+from encoder_service.decoding import Subject, check_sides
 from encoder_service.limits import EncoderLimits
 from encoder_service.model import Model, Pixels, Vectors
 from patchsearch.errors import InvalidArgument
 from patchsearch.geometry import Box
+from service_runtime.stages import stage
 
 _CHUNK = 64
 """Crops that are handed to the model while the next ones of the same call are being decoded."""
@@ -34,12 +36,18 @@ class CropEncoder:
     """Embeds query crops: decoding on `pool`, the model through `batcher`. Thread-safe."""
 
     def __init__(
-        self, model: Model, batcher: Batcher, pool: Executor, limits: EncoderLimits
+        self,
+        model: Model,
+        batcher: Batcher,
+        pool: Executor,
+        decoder: ImageDecoder,
+        limits: EncoderLimits,
     ) -> None:
         self._preprocessing = model.card.preprocessing
         self._dim = model.card.dim
         self._batcher = batcher
         self._pool = pool
+        self._decoder = decoder
         self._limits = limits
 
     def encode(self, crops: Sequence[CropInput], call: Call) -> Vectors:
@@ -57,17 +65,19 @@ class CropEncoder:
         ]
         embedding: list[Future[Vectors]] = []
         try:
-            for start in range(0, len(ready), _CHUNK):
-                pixels = np.concatenate([call.wait(f) for f in ready[start : start + _CHUNK]])
-                embedding.append(self._batcher.submit(pixels, Lane.CROP, call))
-            return np.concatenate([call.wait(future) for future in embedding])
+            with stage("prepare", crops=len(crops)):
+                for start in range(0, len(ready), _CHUNK):
+                    pixels = np.concatenate([call.wait(f) for f in ready[start : start + _CHUNK]])
+                    embedding.append(self._batcher.submit(pixels, Lane.CROP, call))
+            with stage("model"):
+                return np.concatenate([call.wait(future) for future in embedding])
         except BaseException:
             call.cancel()
             raise
 
     def _prepared(self, position: int, crop: CropInput) -> Pixels:
         try:
-            image = decode(crop.image, Subject.CROP, self._limits.images)
+            image = self._decoder.decode(crop.image, Subject.CROP, self._limits.images)
             height, width = image.shape[:2]
             box = whole(image) if crop.box is None else crop.box
             if not box.inside(width, height):

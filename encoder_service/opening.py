@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import cv2
 from PIL import Image
+from prometheus_client import CollectorRegistry
 
 from encoder_service.model_source import find_model
 from encoder_service.settings import EncoderSettings
@@ -22,8 +23,10 @@ _CPU_BATCH_S = 0.25
 _CPU_BATCHES = (4, 8, 16, 32, 64)
 
 
-def open_service(settings: EncoderSettings) -> EncoderService:
-    """Opens selector, saliency and model, and puts them together.
+def open_service(
+    settings: EncoderSettings, registry: CollectorRegistry | None = None
+) -> EncoderService:
+    """Opens selector, saliency and model, and puts them together; `registry` takes the metrics.
 
     Sets what the process has only one of: the thread counts of torch and OpenCV, and the warning
     of Pillow that our own pixel limit replaces. Raises `PatchsearchError` where something that the
@@ -47,7 +50,9 @@ def open_service(settings: EncoderSettings) -> EncoderService:
     loaded = load_encoder(settings.model, device=settings.device, precision=settings.precision)
     max_batch = settings.max_batch or default_batch(loaded.choice.crops_per_s)
     logger("model").info("batch size chosen", max_batch=max_batch)
-    return make_service(settings, loaded.model, saliency, selector, max_batch=max_batch)
+    return make_service(
+        settings, loaded.model, saliency, selector, max_batch=max_batch, registry=registry
+    )
 
 
 def default_batch(crops_per_s: float | None) -> int:

@@ -15,12 +15,14 @@ from encoder_service.batcher import Batcher
 from encoder_service.batching import Lane
 from encoder_service.call import Call
 from encoder_service.cropping import cut_crops
-from encoder_service.decoding import Subject, check_sides, decode
+from encoder_service.decoder import ImageDecoder
+from encoder_service.decoding import Subject, check_sides
 from encoder_service.limits import EncoderLimits
 from encoder_service.model import Model, Pixels, Vectors
 from encoder_service.pixels import RgbImage
 from patch_selection import Saliency, SelectedPatch, Selector, load_selector, select_patches
 from patchsearch.errors import ResourceExhausted
+from service_runtime.stages import stage
 
 _RETRY_S = 0.5
 
@@ -54,9 +56,9 @@ class _Prepared:
 class PhotoEncoder:
     """Decodes photos, selects their patches and embeds them. Thread-safe.
 
-    Each photo is decoded once; decoding, selection and cutting run on `pool`, the model through
-    `batcher`. At most `limits.max_photos` are in work at a time, so that photos never take all of
-    the server's workers from queries.
+    Each photo is decoded once, by `decoder`; `pool` waits for that, selects and cuts; the model
+    runs through `batcher`. At most `limits.max_photos` are in work at a time, so that photos never
+    take all of the server's workers from queries.
     """
 
     def __init__(
@@ -64,6 +66,7 @@ class PhotoEncoder:
         model: Model,
         batcher: Batcher,
         pool: Executor,
+        decoder: ImageDecoder,
         limits: EncoderLimits,
         saliency: Saliency,
         selector: Selector,
@@ -73,6 +76,7 @@ class PhotoEncoder:
         self._preprocessing = model.card.preprocessing
         self._batcher = batcher
         self._pool = pool
+        self._decoder = decoder
         self._limits = limits
         self._saliency = saliency
         self._selector = selector
@@ -87,12 +91,14 @@ class PhotoEncoder:
         """
         chosen = load_selector(selector) if selector else self._selector
         with self._slot():
-            task = self._pool.submit(call.attempt(lambda: self._prepared(image, chosen, call)))
-            photo = call.wait(task)
-            vectors = [
-                call.wait(self._batcher.submit(pixels, Lane.PATCH, call))
-                for pixels in self._chunks(photo, call)
-            ]
+            with stage("prepare"):
+                task = self._pool.submit(call.attempt(lambda: self._prepared(image, chosen, call)))
+                photo = call.wait(task)
+            with stage("model", patches=len(photo.patches)):
+                vectors = [
+                    call.wait(self._batcher.submit(pixels, Lane.PATCH, call))
+                    for pixels in self._chunks(photo, call)
+                ]
         return EncodedPhoto(
             photo.width,
             photo.height,
@@ -117,7 +123,7 @@ class PhotoEncoder:
             self._slots.release()
 
     def _prepared(self, data: bytes, selector: Selector, call: Call) -> _Prepared:
-        image = decode(data, Subject.IMAGE, self._limits.images)
+        image = self._decoder.decode(data, Subject.IMAGE, self._limits.images)
         height, width = image.shape[:2]
         check_sides(width, height, Subject.IMAGE, self._limits.images)
         call.check()

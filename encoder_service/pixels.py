@@ -12,28 +12,33 @@ RgbImage: TypeAlias = NDArray[np.uint8]
 """(height, width, 3) uint8, red, green, blue."""
 
 _FULL_16_BIT = 65535
+_BLOCK = 1 << 20
+"""Pixels of 16-bit grey that are scaled at a time, in 8 bytes each."""
 
 
-def rgb_pixels(picture: Image.Image) -> RgbImage:
-    """The picture as (height, width, 3) uint8, C-contiguous and writable.
+def fill_rgb(picture: Image.Image, pixels: RgbImage) -> None:
+    """Writes the picture into `pixels`, (height, width, 3) uint8.
 
     16-bit grey is scaled, not clipped (Pillow keeps the high byte of 16-bit colour by itself). What
     is transparent is laid on white, as cut-out objects are shown. CMYK is converted without a
     colour profile. Raises what Pillow raises.
     """
     if picture.mode.startswith("I"):
-        return _from_16_bit(picture)
+        _fill_from_16_bit(np.asarray(picture), pixels)
+        return
     if picture.has_transparency_data:
         picture = _on_white(picture)
     elif picture.mode != "RGB":
         picture = picture.convert("RGB")
-    return np.array(picture, dtype=np.uint8)
+    pixels[...] = np.asarray(picture, dtype=np.uint8)
 
 
-def _from_16_bit(picture: Image.Image) -> RgbImage:
-    values = np.clip(np.asarray(picture).astype(np.int64), 0, _FULL_16_BIT)
-    grey = ((values * 255 + _FULL_16_BIT // 2) // _FULL_16_BIT).astype(np.uint8)
-    return np.repeat(grey[:, :, np.newaxis], 3, axis=2)
+def _fill_from_16_bit(values: NDArray[np.generic], pixels: RgbImage) -> None:
+    rows = max(1, _BLOCK // max(1, values.shape[1]))
+    for top in range(0, len(values), rows):
+        block = np.clip(values[top : top + rows].astype(np.int64), 0, _FULL_16_BIT)
+        grey = (block * 255 + _FULL_16_BIT // 2) // _FULL_16_BIT
+        pixels[top : top + rows] = grey.astype(np.uint8)[:, :, np.newaxis]
 
 
 def _on_white(picture: Image.Image) -> Image.Image:

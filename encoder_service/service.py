@@ -8,13 +8,17 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
+from prometheus_client import CollectorRegistry
 
 from encoder_service.batcher import Batcher
 from encoder_service.batching import Lane
 from encoder_service.call import Call
 from encoder_service.crops import CropEncoder
+from encoder_service.decoder import Decoder
+from encoder_service.decoder_process import DecoderLimits
 from encoder_service.decoding import ImageLimits
 from encoder_service.limits import EncoderLimits
+from encoder_service.metrics import EncoderMetrics
 from encoder_service.model import Model
 from encoder_service.photos import PhotoEncoder
 from encoder_service.servicer import EncoderServicer, SelectionCard
@@ -32,7 +36,7 @@ _WARM_UP_S = 600.0
 
 @dataclass(frozen=True, slots=True)
 class EncoderService:
-    """Ready to be registered. `warm_up` runs the model once; `close` ends the threads."""
+    """Ready to be registered. `warm_up` runs the model once; `close` ends threads and processes."""
 
     service: Service
     warm_up: Callable[[], None]
@@ -46,31 +50,49 @@ def make_service(
     selector: Selector,
     *,
     max_batch: int,
+    registry: CollectorRegistry | None = None,
 ) -> EncoderService:
-    """The encoder over an opened model. Threads start now and end with `close`."""
+    """The encoder over an opened model. Threads start now, decoding processes with `warm_up` or the
+    first image; all end with `close`."""
     limits = EncoderLimits(
         ImageLimits(max_pixels=int(settings.max_image_mpx * 1_000_000)),
         max_call_items=min(_MAX_CALL_ITEMS, settings.queue_limit),
         max_photos=settings.max_photos or max(1, settings.workers // 2),
     )
-    batcher = Batcher(model, max_batch=max_batch, queue_limit=settings.queue_limit)
+    metrics = EncoderMetrics(registry if registry is not None else CollectorRegistry())
+    batcher = Batcher(
+        model, max_batch=max_batch, queue_limit=settings.queue_limit, observe=metrics.observe
+    )
+    metrics.watch_queue(lambda: batcher.waiting, settings.queue_limit)
     batcher.start()
     threads = settings.preprocess_threads or processors()
     # Two pools, so that a query is not decoded behind a row of large photos.
     queries = ThreadPoolExecutor(threads, thread_name_prefix="query")
     photos = ThreadPoolExecutor(threads, thread_name_prefix="photo")
+    processes = settings.decode_processes or threads
+    bounds = DecoderLimits.for_images(limits.images.max_pixels, settings.decode_cpu_s)
+    query_decoder, photo_decoder = Decoder(processes, bounds), Decoder(processes, bounds)
     servicer = EncoderServicer(
         model.card,
         limits,
         SelectionCard(selector.name, saliency.name, tuple(SELECTORS)),
         TextEncoder(model, batcher, limits),
-        CropEncoder(model, batcher, queries, limits),
+        CropEncoder(model, batcher, queries, query_decoder, limits),
         PhotoEncoder(
-            model, batcher, photos, limits, saliency, selector, chunk=limits.max_call_items
+            model,
+            batcher,
+            photos,
+            photo_decoder,
+            limits,
+            saliency,
+            selector,
+            chunk=limits.max_call_items,
         ),
     )
 
     def warm_up() -> None:
+        query_decoder.start()
+        photo_decoder.start()
         call = Call.lasting(_WARM_UP_S)
         side = model.card.preprocessing.side
         crops = np.zeros((max_batch, side, side, 3), dtype=np.uint8)
@@ -80,6 +102,8 @@ def make_service(
     def close() -> None:
         for pool in (queries, photos):
             pool.shutdown(wait=True, cancel_futures=True)
+        for decoder in (query_decoder, photo_decoder):
+            decoder.close()
         batcher.close()
 
     service = Service(SERVICE_NAME, servicer, add_EncoderServiceServicer_to_server)

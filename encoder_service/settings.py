@@ -82,3 +82,18 @@ class EncoderSettings(ServiceSettings):
         description="Threads that decode, select and cut, as many again for queries; by default "
         "one for each processor that this process may use.",
     )
+    decode_processes: int | None = Field(
+        None,
+        ge=1,
+        le=1024,
+        description="Processes that decode photos, as many again for queries, each limited in "
+        "memory and started when needed; by default one for each thread.",
+    )
+    decode_cpu_s: float = Field(
+        6.0,
+        gt=0,
+        le=600,
+        description="Seconds of processor time in which an image of max_image_mpx must be decoded; "
+        "a smaller one gets its share, but a second at least; beyond that it is refused with "
+        "IMAGE_TOO_LARGE.",
+    )

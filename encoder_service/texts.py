@@ -16,6 +16,7 @@ from encoder_service.call import Call
 from encoder_service.limits import EncoderLimits
 from encoder_service.model import Model, Vectors
 from patchsearch.errors import InvalidArgument
+from service_runtime.stages import stage
 
 _PLACE = "{}"
 
@@ -58,7 +59,8 @@ class TextEncoder:
         self._check(texts, templates)
         patterns = templates or (_PLACE,)
         sentences = [pattern.replace(_PLACE, text) for text in texts for pattern in patterns]
-        known = self._embedded(sentences, call)
+        with stage("model", texts=len(sentences)):
+            known = self._embedded(sentences, call)
         vectors = np.empty((len(texts), self._model.card.dim), dtype=np.float32)
         truncated = []
         for position in range(len(texts)):

@@ -23,6 +23,7 @@ from patchsearch.filters import (
     TimeRange,
 )
 from patchsearch.geometry import Box
+from patchsearch.photo_reader import PhotoReader
 from patchsearch.photos import Photo, PhotoLike, PreparedPhoto
 from patchsearch.pixels import Pixels
 from patchsearch.query import (
@@ -51,12 +52,14 @@ from patchsearch.results import (
     SuppressedPatch,
     Timings,
 )
+from patchsearch.wire.security import ChannelSecurity
 
 __all__ = [
     "AllOf",
     "AnyOf",
     "AsyncClient",
     "Box",
+    "ChannelSecurity",
     "Client",
     "Collection",
     "Coverage",
@@ -78,6 +81,7 @@ __all__ = [
     "PatchsearchError",
     "Photo",
     "PhotoLike",
+    "PhotoReader",
     "Pixels",
     "PreparedPhoto",
     "Query",

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Generator, Iterable, Iterator
+from functools import partial
+from pathlib import Path
 from types import TracebackType
 from typing import Self, TypeVar, Unpack
 
@@ -10,6 +12,7 @@ import grpc
 
 from patchsearch.errors import PatchsearchError
 from patchsearch.ingest_stream import ingest_photos
+from patchsearch.photo_frames import PhotoFrame, rows_as_photos
 from patchsearch.photos import PhotoLike
 from patchsearch.query import Query, SearchOptions, TermLike
 from patchsearch.results import Collection, ImageDetail, IngestResult, SearchResult, StoredImage
@@ -18,6 +21,7 @@ from patchsearch.v1.search_service_pb2_grpc import SearchServiceStub
 from patchsearch.wire import requests, results
 from patchsearch.wire.channel import DEFAULT_ADDRESS, channel_options, error_of_call
 from patchsearch.wire.ingest_flow import IngestFlow
+from patchsearch.wire.security import ChannelSecurity, client_security, open_plain_or_tls
 
 _Request = TypeVar("_Request")
 _Response = TypeVar("_Response")
@@ -26,12 +30,19 @@ _Response = TypeVar("_Response")
 class Client:
     """Talks to the collection at `address`; connects at the first call.
 
+    `address` may name several routers of the collection, `host:port,host:port`: calls go to those
+    that answer, so that one of them can be stopped (`wire.addresses.channel_target`).
+
     Every call has a deadline, `timeout_s` unless the call is given its own. Unary calls are tried
     again while nobody answers. Every failure is raised as a `PatchsearchError`: besides what
     each call lists, Unavailable UNREACHABLE (nobody at the address), DeadlineExceeded and
     ResourceExhausted OVERLOADED can come from all of them. Thread-safe; close it, or use `with`.
 
-    `credentials` makes the connection TLS (`grpc.ssl_channel_credentials`); the server must match.
+    `tls_ca`, a PEM file of who signed the server's certificate, makes the connection TLS; `token`
+    is shown with every call. `security` says both, and more: public authorities, a certificate of
+    one's own (`patchsearch.ChannelSecurity`). Raises InvalidArgument TOKEN_WITHOUT_TLS where the
+    token would cross a network in the clear, FailedPrecondition TLS_FILE_UNREADABLE.
+
     `max_message_mb` limits one message both ways and should equal the server's.
     """
 
@@ -41,17 +52,17 @@ class Client:
         *,
         timeout_s: float = 30.0,
         max_message_mb: int = 64,
-        credentials: grpc.ChannelCredentials | None = None,
+        tls_ca: Path | str | None = None,
+        token: str | None = None,
+        security: ChannelSecurity | None = None,
     ) -> None:
         self.address = address
         self._timeout_s = timeout_s
         self._max_message_bytes = max_message_mb * 1024 * 1024
         options = channel_options(max_message_mb)
-        self._channel = (
-            grpc.insecure_channel(address, options)
-            if credentials is None
-            else grpc.secure_channel(address, credentials, options)
-        )
+        chosen = client_security(address, tls_ca, token, security)
+        self._metadata = tuple(chosen.metadata())
+        self._channel = open_plain_or_tls(address, chosen, options)
         self._stub = SearchServiceStub(self._channel)
 
     def __enter__(self) -> Self:
@@ -101,10 +112,16 @@ class Client:
         ]
 
     def ingest(
-        self, photos: Iterable[PhotoLike], *, selector: str = "", timeout_s: float = 600.0
+        self,
+        photos: Iterable[PhotoLike] | PhotoFrame,
+        *,
+        selector: str = "",
+        timeout_s: float = 600.0,
     ) -> Generator[IngestResult, None, None]:
         """Stores photos and yields one result for each, in the order in which they finish.
 
+        `photos` is any iterable, a generator too, of paths, bytes, arrays, PIL images, `(id,
+        picture)`, `(id, picture, metadata)` and `Photo`s; or a pandas frame (see `PhotoFrame`).
         Nothing is sent until it is iterated over. At most 16 photos (256 MiB) are under way. What
         is stored already with the same content, uri, metadata and selector is recognised by its
         digest and not sent. A photo that fails gives a result with its error, and the rest goes on;
@@ -118,8 +135,8 @@ class Client:
             selector=selector, max_message_bytes=self._max_message_bytes, timeout_s=timeout_s
         )
         return ingest_photos(
-            self._stub.IngestImages,
-            photos,
+            partial(self._stub.IngestImages, metadata=self._metadata),
+            rows_as_photos(photos),
             flow,
             timeout_s,
             lambda error: error_of_call(error, self.address, timeout_s),
@@ -178,6 +195,6 @@ class Client:
     ) -> _Response:
         limit_s = self._timeout_s if timeout_s is None else timeout_s
         try:
-            return method(request, timeout=limit_s)
+            return method(request, timeout=limit_s, metadata=self._metadata)
         except grpc.RpcError as error:
             raise error_of_call(error, self.address, limit_s) from error

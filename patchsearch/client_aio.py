@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Iterable
+from functools import partial
+from pathlib import Path
 from types import TracebackType
 from typing import Self, TypeVar, Unpack
 
@@ -12,14 +14,17 @@ import grpc.aio
 
 from patchsearch.errors import PatchsearchError
 from patchsearch.ingest_stream_aio import ingest_photos
+from patchsearch.photo_frames import PhotoFrame, rows_as_photos
 from patchsearch.photos import PhotoLike
 from patchsearch.query import Query, SearchOptions, TermLike
 from patchsearch.results import Collection, ImageDetail, IngestResult, SearchResult, StoredImage
 from patchsearch.v1 import search_service_pb2 as pb
 from patchsearch.v1.search_service_pb2_grpc import SearchServiceStub
 from patchsearch.wire import requests, results
+from patchsearch.wire.addresses import channel_target
 from patchsearch.wire.channel import DEFAULT_ADDRESS, channel_options, error_of_call
 from patchsearch.wire.ingest_flow import IngestFlow
+from patchsearch.wire.security import ChannelSecurity, client_security
 
 _Request = TypeVar("_Request")
 _Response = TypeVar("_Response")
@@ -38,16 +43,23 @@ class AsyncClient:
         *,
         timeout_s: float = 30.0,
         max_message_mb: int = 64,
-        credentials: grpc.ChannelCredentials | None = None,
+        tls_ca: Path | str | None = None,
+        token: str | None = None,
+        security: ChannelSecurity | None = None,
     ) -> None:
         self.address = address
         self._timeout_s = timeout_s
         self._max_message_bytes = max_message_mb * 1024 * 1024
         options = channel_options(max_message_mb)
+        chosen = client_security(address, tls_ca, token, security)
+        self._metadata = tuple(chosen.metadata())
+        credentials = chosen.credentials()
+        target = channel_target(address)
+        options = [*options, *target.options]
         self._channel = (
-            grpc.aio.insecure_channel(address, options)
+            grpc.aio.insecure_channel(target.name, options)
             if credentials is None
-            else grpc.aio.secure_channel(address, credentials, options)
+            else grpc.aio.secure_channel(target.name, credentials, options)
         )
         self._stub = SearchServiceStub(self._channel)
 
@@ -89,7 +101,7 @@ class AsyncClient:
 
     def ingest(
         self,
-        photos: Iterable[PhotoLike] | AsyncIterable[PhotoLike],
+        photos: Iterable[PhotoLike] | AsyncIterable[PhotoLike] | PhotoFrame,
         *,
         selector: str = "",
         timeout_s: float = 600.0,
@@ -99,8 +111,8 @@ class AsyncClient:
             selector=selector, max_message_bytes=self._max_message_bytes, timeout_s=timeout_s
         )
         return ingest_photos(
-            self._stub.IngestImages,
-            photos,
+            partial(self._stub.IngestImages, metadata=self._metadata),
+            rows_as_photos(photos),
             flow,
             timeout_s,
             lambda error: error_of_call(error, self.address, timeout_s),
@@ -151,6 +163,6 @@ class AsyncClient:
     ) -> _Response:
         limit_s = self._timeout_s if timeout_s is None else timeout_s
         try:
-            return await method(request, timeout=limit_s)
+            return await method(request, timeout=limit_s, metadata=self._metadata)
         except grpc.RpcError as error:
             raise error_of_call(error, self.address, limit_s) from error

@@ -4,6 +4,8 @@
     ├── InvalidArgument       the request itself is wrong; repeating it cannot help
     ├── NotFound              no such image, patch or partition
     ├── FailedPrecondition    right request, wrong state: another encoder, a directory in use
+    ├── Unauthenticated       no token, or one that is unknown or has expired
+    ├── PermissionDenied      the caller is known and may not do this
     ├── ResourceExhausted     a queue, quota or disk is full; `retry_after_s` says when to return
     ├── Unavailable           loading, draining, or too little of the collection answered
     ├── DeadlineExceeded      the caller's time ran out
@@ -55,6 +57,18 @@ class FailedPrecondition(PatchsearchError):
     """The system is not in a state in which the request could succeed."""
 
     code = "FAILED_PRECONDITION"
+
+
+class Unauthenticated(PatchsearchError):
+    """The server does not know who calls."""
+
+    code = "UNAUTHENTICATED"
+
+
+class PermissionDenied(PatchsearchError):
+    """The server knows who calls, and that this caller may not do this."""
+
+    code = "PERMISSION_DENIED"
 
 
 class ResourceExhausted(PatchsearchError):
@@ -110,6 +124,8 @@ ERROR_CLASSES: Mapping[str, type[PatchsearchError]] = {
         InvalidArgument,
         NotFound,
         FailedPrecondition,
+        Unauthenticated,
+        PermissionDenied,
         ResourceExhausted,
         Unavailable,
         DeadlineExceeded,

@@ -17,7 +17,7 @@ from patchsearch.v1 import search_service_pb2 as pb
 from patchsearch.wire.ingest_flow import IngestFlow, Step, TakenPhoto
 
 if TYPE_CHECKING:
-    IngestMethod = grpc.StreamStreamMultiCallable[pb.IngestImagesRequest, pb.IngestImagesResponse]
+    IngestMethod = Callable[..., grpc.CallIterator[pb.IngestImagesResponse]]
 
 _NO_MORE: Final = object()
 _FINISH_S = 2.0

@@ -16,8 +16,8 @@ from patchsearch.v1 import search_service_pb2 as pb
 from patchsearch.wire.ingest_flow import IngestFlow, Step, TakenPhoto
 
 if TYPE_CHECKING:
-    IngestMethod = grpc.aio.StreamStreamMultiCallable[
-        pb.IngestImagesRequest, pb.IngestImagesResponse
+    IngestMethod = Callable[
+        ..., grpc.aio.StreamStreamCall[pb.IngestImagesRequest, pb.IngestImagesResponse]
     ]
 
 _NO_MORE: Final = object()

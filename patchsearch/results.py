@@ -6,13 +6,23 @@ import datetime
 import enum
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 
+from patchsearch import hit_pictures
 from patchsearch.errors import PatchsearchError
 from patchsearch.geometry import Box
+from patchsearch.pixels import Pixels
+
+if TYPE_CHECKING:
+    import fiftyone
+    import pandas as pd
+
+    from patchsearch.exports import SetItem
+    from patchsearch.photo_reader import ReadPhoto
 
 ScoreKind = Literal["exact", "approximate"]
 """`exact`: cosine with the stored vector. `approximate`: estimated from compressed codes."""
@@ -45,6 +55,28 @@ class Hit:
     image_height: int
     metadata: Mapping[str, Any]
     suppressed: tuple[SuppressedPatch, ...]
+
+    def crop(
+        self, photo: Pixels | None = None, *, read_photo: ReadPhoto | None = None
+    ) -> Image.Image:
+        """The pixels of the box, at full resolution, upright RGB.
+
+        From `photo` where it is given, else from what `read_photo` gives for the uri (such as
+        `patchsearch.PhotoReader`, which reads below certain folders alone), else from the file that
+        the uri names on this machine. Raises InvalidArgument URI_MISSING, URI_UNSUPPORTED,
+        FILE_UNREADABLE, IMAGE_UNDECODABLE or IMAGE_CHANGED, and what `read_photo` raises.
+        """
+        return hit_pictures.crop_of(self, photo, read_photo)
+
+    def show(self, photo: Pixels | None = None, *, read_photo: ReadPhoto | None = None) -> None:
+        """Displays the box in its surroundings, in a notebook or the desktop's viewer.
+
+        Takes and raises what `crop` does.
+        """
+        hit_pictures.show(hit_pictures.preview_of(self, photo, read_photo))
+
+    def _repr_html_(self) -> str:
+        return hit_pictures.html_of_hit(self)
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,6 +136,33 @@ class SearchResult:
         """(n, 4) int32, the hits' boxes as x, y, w, h."""
         rows = [(hit.box.x, hit.box.y, hit.box.w, hit.box.h) for hit in self.hits]
         return np.array(rows, dtype=np.int32).reshape(len(rows), 4)
+
+    def to_items(self, *, label: str = "object") -> list[SetItem]:
+        """The hits as items of a set, under one label, unjudged; see `patchsearch.exports`."""
+        from patchsearch.exports import item_of
+
+        return [item_of(hit, label=label) for hit in self.hits]
+
+    def to_coco(self, *, label: str = "object") -> dict[str, Any]:
+        """The hits as COCO's dictionary; see `patchsearch.exports.coco`."""
+        from patchsearch.exports.coco import coco_document
+
+        return coco_document(self.to_items(label=label))
+
+    def to_pandas(self) -> pd.DataFrame:
+        """One row a hit, best first; see `patchsearch.exports.tables.hits_to_pandas`."""
+        from patchsearch.exports.tables import hits_to_pandas
+
+        return hits_to_pandas(self.hits)
+
+    def to_fiftyone(self, *, label: str = "object", name: str | None = None) -> fiftyone.Dataset:
+        """A FiftyOne data set; see `patchsearch.exports.fiftyone_dataset.to_fiftyone`."""
+        from patchsearch.exports.fiftyone_dataset import to_fiftyone
+
+        return to_fiftyone(self.to_items(label=label), name=name)
+
+    def _repr_html_(self) -> str:
+        return hit_pictures.html_of_result(self)
 
 
 class IngestOutcome(enum.Enum):

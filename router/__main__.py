@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import sys
-
-from router.main import main
+from router.main import program
 
 if __name__ == "__main__":
-    sys.exit(main())
+    program()

@@ -8,14 +8,16 @@ from patchsearch.geometry import Box
 from patchsearch.shard.v1 import shard_service_pb2
 from patchsearch.v1 import search_service_pb2, types_pb2
 from patchsearch.wire.vectors import matrix_from_proto, matrix_to_proto
+from placement.document import Partition, Placement
 from router.clock import milliseconds_of
 from router.collection import Collection
-from router.placement import Placement
+from router.replica_look import Look
+from router.replica_states import ReplicaStates
 from router.search import SearchAnswer
 
 
 def search_response(
-    answer: SearchAnswer, collection: Collection, placement: Placement
+    answer: SearchAnswer, collection: Collection
 ) -> search_service_pb2.SearchResponse:
     """The answer to a search."""
     coverage, timings = answer.coverage, answer.timings
@@ -30,7 +32,7 @@ def search_response(
             patches_total=coverage.patches_total,
             degraded=coverage.degraded,
         ),
-        epoch=placement.epoch,
+        epoch=answer.epoch,
         fingerprint=collection.fingerprint,
         timings=types_pb2.Timings(
             encode_ms=timings.encode_ms,
@@ -81,32 +83,58 @@ def get_image_response(
 def collection_response(
     collection: Collection,
     placement: Placement,
-    described: dict[str, shard_service_pb2.PartitionDescription],
+    look: Look,
+    states: ReplicaStates,
     version: str,
 ) -> search_service_pb2.DescribeCollectionResponse:
-    """The state of the collection; `described` holds the partitions that answered."""
+    """The state of the collection; `look` tells of the replicas that answered."""
     response = search_service_pb2.DescribeCollectionResponse(
         encoder=collection.encoder,
         fingerprint=collection.fingerprint,
         dim=collection.dim,
-        images=sum(d.images for d in described.values()),
-        patches=sum(d.patches for d in described.values()),
         epoch=placement.epoch,
         selector=collection.selector,
         saliency=collection.saliency,
         version=version,
     )
     for partition in placement.partitions:
-        state = response.partitions.add(partition_id=partition.id, shard=partition.address)
-        description = described.get(partition.id)
-        if description is not None:
-            state.available = True
-            state.images = description.images
-            state.patches = description.patches
-            state.growing_patches = description.growing_patches
-            state.deleted_patches = description.deleted_patches
-            state.damaged_images = description.damaged_images
-            state.sealed_segments = description.sealed_segments
-            state.profile = description.profile
-            state.activity = description.activity
+        state = _partition_state(partition, look, states)
+        response.partitions.append(state)
+        response.images += state.images
+        response.patches += state.patches
     return response
+
+
+def _partition_state(
+    partition: Partition, look: Look, states: ReplicaStates
+) -> search_service_pb2.PartitionState:
+    """The state that one replica tells, and how all of them are."""
+    state = search_service_pb2.PartitionState(
+        partition_id=partition.id, shard=partition.replicas[0].address
+    )
+    told = [replica.address for replica in look.holders(partition)]
+    # One that misses nothing speaks for the partition.
+    told.sort(key=lambda address: states.behind(partition.id, address))
+    if told:
+        description = look.replicas[partition.id, told[0]]
+        state.shard = told[0]
+        state.available = True
+        state.images = description.images
+        state.patches = description.patches
+        state.growing_patches = description.growing_patches
+        state.deleted_patches = description.deleted_patches
+        state.damaged_images = description.damaged_images
+        state.sealed_segments = description.sealed_segments
+        state.profile = description.profile
+        state.activity = description.activity
+    for replica in partition.written:
+        own = look.replicas.get((partition.id, replica.address))
+        state.replicas.add(
+            shard=replica.shard,
+            address=replica.address,
+            available=own is not None,
+            behind=states.behind(partition.id, replica.address),
+            patches=0 if own is None else own.patches,
+            joining=replica in partition.joining,
+        )
+    return state

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any, TypeVar
 
 import grpc
@@ -31,6 +32,7 @@ class CallScope:
         self._seconds_left = seconds_left
         self._lock = threading.Lock()
         self._running: set[grpc.CallFuture[Any]] = set()
+        self._callbacks: set[Callable[[], None]] = set()
         self._stopped = threading.Event()
 
     @classmethod
@@ -103,11 +105,27 @@ class CallScope:
         if self._stopped.wait(seconds):
             raise _caller_gone()
 
+    @contextmanager
+    def on_cancel(self, callback: Callable[[], None]) -> Iterator[None]:
+        """Calls `callback` when the caller goes away while the block runs, or has gone already."""
+        with self._lock:
+            self._callbacks.add(callback)
+        try:
+            if self.cancelled:
+                callback()
+            yield
+        finally:
+            with self._lock:
+                self._callbacks.discard(callback)
+
     def cancel(self) -> None:
         """Cancels everything that is under way and refuses what would come after."""
         self._stopped.set()
         with self._lock:
             running = list(self._running)
+            callbacks = list(self._callbacks)
+        for callback in callbacks:
+            callback()
         for future in running:
             future.cancel()  # type: ignore[no-untyped-call]
 

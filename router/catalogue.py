@@ -1,19 +1,29 @@
-"""Reading and deleting stored images, over all partitions."""
+"""Reading stored images, over all partitions."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import grpc
+
 from patchsearch.errors import DeadlineExceeded, NotFound, PatchsearchError, Unavailable
 from patchsearch.shard.v1 import shard_service_pb2
-from router.call_scope import CallScope, answer
+from patchsearch.shard.v1.shard_service_pb2_grpc import ShardServiceStub
+from placement.document import Partition, Placement
+from router.call_scope import CallScope
 from router.connections import ShardConnections
+from router.coverage import named
 from router.image_id import abbreviated
+from router.image_reads import ImageReader
 from router.merge import merge_runs
-from router.placement import Partition, Placement
+from router.partition_reads import PartitionReads
+from router.replica_look import Look, look_at_replicas
+from router.replica_states import ReplicaStates
 
 MAX_PAGE_SIZE = 1000
+_DESCRIBE_S = 5.0
+"""Longest that a shard is waited for which does not say how it is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,111 +38,100 @@ class Page:
 class Catalogue:
     """The stored images. Thread-safe."""
 
-    def __init__(self, shards: ShardConnections) -> None:
+    def __init__(
+        self,
+        shards: ShardConnections,
+        states: ReplicaStates,
+        reads: PartitionReads,
+        images: ImageReader,
+    ) -> None:
         self._shards = shards
+        self._states = states
+        self._reads = reads
+        self._images = images
 
     def get(
         self, image_id: str, include_vectors: bool, placement: Placement, scope: CallScope
     ) -> shard_service_pb2.StoredImage:
         """One image with its patches; raises NotFound IMAGE_NOT_FOUND."""
-        partition = placement.partition_of(image_id)
-        request = shard_service_pb2.GetImagesRequest(
-            partition_id=partition.id,
-            image_ids=[image_id],
-            include_patches=True,
-            include_vectors=include_vectors,
-        )
-        images = scope.call(self._shards.stub(partition.address).GetImages, request).images
-        if not images:
+        found = self._images.fetch([image_id], include_vectors, placement, scope).get(image_id)
+        if found is None:
             raise NotFound(
                 "IMAGE_NOT_FOUND",
                 f"image {abbreviated(image_id)!r} is not stored: it never was, or it was deleted; "
                 "list the images",
             )
-        return images[0]
+        return found
 
     def list_page(
         self, after: str, prefix: str, page_size: int, placement: Placement, scope: CallScope
     ) -> Page:
         """Up to `page_size` images behind the id `after`.
 
-        Raises Unavailable PARTITION_UNAVAILABLE when a partition does not answer: a listing with
-        holes would not look like one.
+        Raises Unavailable PARTITION_UNAVAILABLE when no replica of a partition answers: a listing
+        with holes would not look like one.
         """
         # One more than asked for tells whether there is another page.
         each = min(page_size + 1, MAX_PAGE_SIZE)
-        asked = []
-        for partition in placement.partitions:
-            request = shard_service_pb2.ListImagesRequest(
-                partition_id=partition.id, after=after, page_size=each, prefix=prefix
-            )
-            stub = self._shards.stub(partition.address)
-            asked.append((partition, scope.start(stub.ListImages, request)))
-        runs: list[Sequence[shard_service_pb2.ListedImage]] = []
-        for partition, call in asked:
-            try:
-                runs.append(answer(call).images)
-            except (Unavailable, DeadlineExceeded) as error:
+        read = _ListRead(after, prefix, each)
+        result = self._reads.run(read, placement.partitions, placement, scope)
+        for partition, error in result.missed:
+            if isinstance(error, Unavailable | DeadlineExceeded):
                 raise _hole(partition, error) from error
+            raise error
+        runs: list[Sequence[shard_service_pb2.ListedImage]]
+        runs = [a.response.images for a in result.answers]
         images = merge_runs(runs, page_size, lambda listed: listed.image.image_id.encode())
         full = any(len(run) == each for run in runs)
         return Page(images, more=full or sum(map(len, runs)) > len(images))
 
-    def delete(
-        self, image_ids: Sequence[str], version: int, placement: Placement, scope: CallScope
-    ) -> list[str]:
-        """Deletes images as of `version`; returns the ids that were stored, in the order given.
+    def describe(self, placement: Placement, scope: CallScope, reserve_s: float = 0.0) -> Look:
+        """The state of all replicas whose shard answers in time, of those being filled too.
 
-        A partition that fails makes the call fail; what others deleted stays deleted, and the same
-        call again is safe. Raises what the shards raise.
+        Shards that are known to fail are not waited for once the others have answered.
         """
-        unique = list(dict.fromkeys(image_ids))
-        grouped: dict[Partition, list[str]] = {}
-        for image_id in unique:
-            grouped.setdefault(placement.partition_of(image_id), []).append(image_id)
-        asked = []
-        for partition, ids in grouped.items():
-            request = shard_service_pb2.DeleteImagesRequest(
-                partition_id=partition.id, image_ids=ids, version=version
-            )
-            stub = self._shards.stub(partition.address)
-            asked.append((ids, scope.start(stub.DeleteImages, request)))
-        deleted: set[str] = set()
-        failure: PatchsearchError | None = None
-        for ids, call in asked:
-            try:
-                flags = answer(call).deleted
-            except PatchsearchError as error:
-                failure = error
-            else:
-                deleted.update(i for i, gone in zip(ids, flags, strict=True) if gone)
-        if failure is not None:
-            raise failure
-        return [image_id for image_id in unique if image_id in deleted]
 
-    def describe(
-        self, placement: Placement, scope: CallScope, reserve_s: float
-    ) -> dict[str, shard_service_pb2.PartitionDescription]:
-        """The state of partitions by id; those whose shard did not answer are left out."""
-        request = shard_service_pb2.DescribePartitionsRequest()
-        asked = []
-        for address, partitions in placement.by_address().items():
-            stub = self._shards.stub(address)
-            call = scope.start(stub.DescribePartitions, request, reserve_s=reserve_s)
-            asked.append(({p.id for p in partitions}, call))
-        found: dict[str, shard_service_pb2.PartitionDescription] = {}
-        for own, call in asked:
-            try:
-                told = answer(call).partitions
-            except PatchsearchError:
-                continue
-            found.update((d.partition_id, d) for d in told if d.partition_id in own)
-        return found
+        def enough(look: Look) -> bool:
+            return all(self._states.failing(address) for address in look.errors)
+
+        return look_at_replicas(
+            self._shards, placement, scope, reserve_s, enough, at_most_s=_DESCRIBE_S
+        )
+
+
+class _ListRead:
+    grouped = False
+
+    def __init__(self, after: str, prefix: str, page_size: int) -> None:
+        self._after = after
+        self._prefix = prefix
+        self._page_size = page_size
+
+    def concerns(self, partition: Partition) -> bool:
+        return True
+
+    def start(
+        self, stub: ShardServiceStub, partitions: Sequence[Partition], epoch: int, scope: CallScope
+    ) -> grpc.CallFuture[shard_service_pb2.ListImagesResponse]:
+        (partition,) = partitions
+        request = shard_service_pb2.ListImagesRequest(
+            partition_id=partition.id,
+            after=self._after,
+            page_size=self._page_size,
+            prefix=self._prefix,
+            epoch=epoch,
+        )
+        return scope.start(stub.ListImages, request)
+
+    def errors(
+        self, response: shard_service_pb2.ListImagesResponse, partitions: Sequence[Partition]
+    ) -> dict[str, PatchsearchError]:
+        return {}
 
 
 def _hole(partition: Partition, error: PatchsearchError) -> PatchsearchError:
     return Unavailable(
         "PARTITION_UNAVAILABLE",
-        f"partition {partition.id} on {partition.shard} ({partition.address}) did not answer, and "
-        f"without it the list would have holes; try again: {error.message}",
+        f"partition {named(partition)} did not answer, and without it the list would have holes; "
+        f"try again: {error.message}",
     )

@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
+import secrets
 import threading
 import time
 from collections.abc import Callable
 
-COUNTER_BITS = 16
+_MILLISECOND = 1 << 16
+_STEP = 1 << 8
+ROUTERS = _STEP
+"""Routers that versions tell apart."""
+FARTHEST_AHEAD_MS = 24 * 60 * 60 * 1000
+"""How far ahead of the wall clock a version is taken for another router's."""
+REMEMBERED = 32_768
+"""Own versions that a clock remembers."""
 
 
 def _wall_clock_ms() -> int:
@@ -16,24 +24,69 @@ def _wall_clock_ms() -> int:
 class HybridLogicalClock:
     """Makes versions that grow with every call and follow the wall clock.
 
-    A version is `milliseconds since 1970 << 16 | counter`, below 2**64. It is never behind the wall
-    clock, and keeps growing while that stands still or is set back. Kulkarni et al., "Logical
-    Physical Clocks" (2014), without the receiving half: only routers make versions. Thread-safe.
+    A version is `milliseconds since 1970 << 16 | counter << 8 | router`, below 2**64. It is never
+    behind the wall clock, nor behind what was observed, and keeps growing while the wall clock
+    stands still or is set back. Kulkarni et al., "Logical Physical Clocks" (2014); what is received
+    are the versions that shards have stored. Thread-safe.
     """
 
-    def __init__(self, wall_clock_ms: Callable[[], int] = _wall_clock_ms) -> None:
+    def __init__(
+        self, wall_clock_ms: Callable[[], int] = _wall_clock_ms, router: int | None = None
+    ) -> None:
+        """`router` is 0 to 255, drawn where it is None: two routers that write in one moment must
+        not make the same version of two things, which replicas could not tell apart."""
         self._wall_clock_ms = wall_clock_ms
+        self._router = secrets.randbelow(ROUTERS) if router is None else router
         self._last = 0
         self._lock = threading.Lock()
+        self._own: dict[int, int] = {}
 
     def now(self) -> int:
         """The next version, higher than every one before it."""
         with self._lock:
-            # A full counter carries over into the milliseconds: still monotone, a moment ahead.
-            self._last = max(self._last + 1, self._wall_clock_ms() << COUNTER_BITS)
-            return self._last
+            version = self._next()
+            self._remember(version, version)
+            return version
+
+    def again(self, first: int) -> int:
+        """A newer version for a write that got the version `first` at first, and was overtaken by
+        another router's."""
+        with self._lock:
+            version = self._next()
+            self._remember(version, first)
+            return version
+
+    def observe(self, version: int) -> None:
+        """Another router made this version: own ones are higher from now on.
+
+        One that is over a day ahead of the wall clock is no router's, and left alone: else a single
+        write of version 2**64 - 1 would take all versions from every router that meets it.
+        """
+        if milliseconds_of(version) > self._wall_clock_ms() + FARTHEST_AHEAD_MS:
+            return
+        with self._lock:
+            self._last = max(self._last, version)
+
+    def first_version(self, version: int) -> int | None:
+        """The version that the same write of this clock got at first; None for another router's.
+
+        It tells the order in which writes came to this router. The last 32 768 are remembered: a
+        write is compared with those that came while it was under way.
+        """
+        return self._own.get(version)
+
+    def _next(self) -> int:
+        # A full counter carries over into the milliseconds: still monotone, a moment ahead.
+        least = max(self._last + _STEP, self._wall_clock_ms() * _MILLISECOND)
+        self._last = least // _STEP * _STEP + self._router
+        return self._last
+
+    def _remember(self, version: int, first: int) -> None:
+        self._own[version] = first
+        if len(self._own) > REMEMBERED:
+            del self._own[next(iter(self._own))]
 
 
 def milliseconds_of(version: int) -> int:
     """Milliseconds since 1970 at which a version was made."""
-    return version >> COUNTER_BITS
+    return version // _MILLISECOND

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from patchsearch.errors import DeadlineExceeded, PatchsearchError, Unavailable
-from router.placement import Partition
+from placement.document import Partition
 
 
 class PartitionState(enum.Enum):
@@ -111,13 +111,19 @@ def check_coverage(
 def missing(outcomes: Iterable[PartitionOutcome], at_most: int = 3) -> str:
     """A sentence that names the partitions that did not answer, and why; "" when all did."""
     lost = [o for o in outcomes if o.state is not PartitionState.ANSWERED]
-    named = "; ".join(
-        f"{o.partition.id} on {o.partition.shard} ({o.partition.address}) {o.state.value}"
+    listed = "; ".join(
+        f"{named(o.partition)} {o.state.value}"
         + (f": {o.error.message}" if o.error and o.state is PartitionState.FAILED else "")
         for o in lost[:at_most]
     )
     more = f"; and {len(lost) - at_most} more" if len(lost) > at_most else ""
-    return f"Not searched: {named}{more}." if lost else ""
+    return f"Not searched: {listed}{more}." if lost else ""
+
+
+def named(partition: Partition) -> str:
+    """A partition and its replicas, for messages."""
+    replicas = " and ".join(f"{r.shard} ({r.address})" for r in partition.replicas)
+    return f"{partition.id} on {replicas}"
 
 
 def _nothing_answered(coverage: Coverage, outcomes: Sequence[PartitionOutcome]) -> PatchsearchError:

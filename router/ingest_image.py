@@ -1,34 +1,38 @@
-"""One image from the stream to its shard."""
+"""One image from the stream to its replicas."""
 
 from __future__ import annotations
 
 import enum
 import hashlib
+import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TypeVar
 
-import grpc
 from google.protobuf.struct_pb2 import Struct
 
 from patchsearch.encoder.v1 import encoder_service_pb2
 from patchsearch.encoder.v1.encoder_service_pb2_grpc import EncoderServiceStub
-from patchsearch.errors import DataLoss, InvalidArgument, ResourceExhausted
+from patchsearch.errors import InvalidArgument, ResourceExhausted, Unavailable
 from patchsearch.shard.v1 import shard_service_pb2
 from patchsearch.v1 import search_service_pb2
+from placement.document import Placement
 from router.call_scope import CallScope
 from router.collection import Collection
-from router.connections import ShardConnections
+from router.consistency import Consistency
 from router.image_id import check_image_id
-from router.placement import Partition, Placement
+from router.stored_check import StoredCheck
+from router.writes import ReplicatedWriter
 
 MAX_METADATA_BYTES = 64 * 1024
 """Largest metadata of an image, as a serialised google.protobuf.Struct."""
 
 _FIRST_PAUSE_S = 0.05
 _LONGEST_PAUSE_S = 2.0
+_MISSING_PAUSES_S = (0.1, 0.3, 0.9)
+_MISSING_S = 5.0
 
-RequestT = TypeVar("RequestT")
-ResponseT = TypeVar("ResponseT")
+ResultT = TypeVar("ResultT")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -44,6 +48,7 @@ class ImageToStore:
     selector: str
     version: int
     """Made when the image was read from the stream: of two with one id, the later one wins."""
+    consistency: Consistency
 
 
 class StoreOutcome(enum.Enum):
@@ -66,43 +71,47 @@ class StoreResult:
 class ImageWriter:
     """Selects, embeds and stores images one at a time. Thread-safe."""
 
-    def __init__(self, encoder: EncoderServiceStub, shards: ShardConnections) -> None:
+    def __init__(
+        self, encoder: EncoderServiceStub, writer: ReplicatedWriter, stored: StoredCheck
+    ) -> None:
         self._encoder = encoder
-        self._shards = shards
+        self._writer = writer
+        self._stored = stored
 
     def store(
-        self, image: ImageToStore, collection: Collection, placement: Placement, scope: CallScope
+        self,
+        image: ImageToStore,
+        collection: Collection,
+        placement: Callable[[], Placement],
+        scope: CallScope,
     ) -> StoreResult:
         """Stores the image durably, or finds that it need not be.
 
-        A full queue at the encoder or the shard is waited for as long as the call lasts. Raises
+        `placement` tells the one in force, which may change while the encoder is at work. A full
+        queue at the encoder or the shards is waited for as long as the call lasts. Raises
         InvalidArgument with the reasons that SearchService.IngestImages documents, and what encoder
-        and shard raise.
+        and shards raise.
         """
         check_image_id(image.image_id)
         _check_metadata(image)
         digest = _checked_digest(image)
-        partition = placement.partition_of(image.image_id)
-        if image.digest is not None and self._is_stored(
-            image, digest, collection, partition, scope
+        if image.digest is not None and _patiently(
+            lambda: self._is_stored(image, digest, collection, placement(), scope), scope
         ):
             return StoreResult(StoreOutcome.UNCHANGED)
         if not image.content:
             return StoreResult(StoreOutcome.CONTENT_NEEDED)
-        selected = self._patiently(
-            self._encoder.SelectAndEncode,
-            encoder_service_pb2.SelectAndEncodeRequest(
-                image=image.content, selector=image.selector
-            ),
-            scope,
+        request = encoder_service_pb2.SelectAndEncodeRequest(
+            image=image.content, selector=image.selector
         )
+        selected = _patiently(lambda: scope.call(self._encoder.SelectAndEncode, request), scope)
         collection.check_fingerprint(selected.vectors.fingerprint, "what the encoder sent")
-        request = shard_service_pb2.PutImagesRequest(partition_id=partition.id)
-        _fill(request.images.add(), image, digest, selected)
-        stub = self._shards.stub(partition.address)
-        (applied,) = self._patiently(stub.PutImages, request, scope).applied
+        stored = _stored_image(image, digest, selected)
+        stays = _patiently(
+            lambda: self._writer.put(stored, image.consistency, placement(), scope), scope
+        )
         warnings = list(selected.warnings)
-        if not applied:
+        if not stays:
             warnings.append("a newer write of this image was stored before this one and stays")
         return StoreResult(StoreOutcome.STORED, len(selected.patches), tuple(warnings))
 
@@ -111,43 +120,42 @@ class ImageWriter:
         image: ImageToStore,
         digest: bytes,
         collection: Collection,
-        partition: Partition,
+        placement: Placement,
         scope: CallScope,
     ) -> bool:
-        request = shard_service_pb2.GetImagesRequest(
-            partition_id=partition.id, image_ids=[image.image_id]
-        )
-        stub = self._shards.stub(partition.address)
-        try:
-            found = self._patiently(stub.GetImages, request, scope).images
-        except DataLoss:
-            # What is stored is damaged, and writing it again is what mends it.
-            return False
         selection = f"{image.selector or collection.selector}/{collection.saliency}"
-        return any(
-            stored.digest == digest
-            and stored.uri == image.uri
-            and stored.metadata == (image.metadata or Struct())
-            and stored.selection == selection
-            for stored in found
-        )
 
-    def _patiently(
-        self,
-        method: grpc.UnaryUnaryMultiCallable[RequestT, ResponseT],
-        request: RequestT,
-        scope: CallScope,
-    ) -> ResponseT:
-        pause_s = _FIRST_PAUSE_S
-        while True:
-            try:
-                return scope.call(method, request)
-            except ResourceExhausted as error:
-                # A full disk or a message over the limit stays so; only a queue drains.
-                if error.reason != "OVERLOADED":
-                    raise
-                scope.pause(error.retry_after_s or pause_s)
-                pause_s = min(2 * pause_s, _LONGEST_PAUSE_S)
+        def matches(stored: shard_service_pb2.StoredImage) -> bool:
+            return (
+                stored.digest == digest
+                and stored.uri == image.uri
+                and stored.metadata == (image.metadata or Struct())
+                and stored.selection == selection
+            )
+
+        return self._stored.is_stored(image.image_id, matches, image.consistency, placement, scope)
+
+
+def _patiently(attempt: Callable[[], ResultT], scope: CallScope) -> ResultT:
+    """Tries again what is safe to repeat: while a queue is full for as long as the call lasts, and
+    a few times where replicas are missing, which may be starting again just now."""
+    pause_s = _FIRST_PAUSE_S
+    missing_pauses_s = iter(_MISSING_PAUSES_S)
+    until = time.monotonic() + _MISSING_S
+    while True:
+        try:
+            return attempt()
+        except ResourceExhausted as error:
+            # A full disk or a message over the limit stays so; only a queue drains.
+            if error.reason != "OVERLOADED":
+                raise
+            scope.pause(error.retry_after_s or pause_s)
+            pause_s = min(2 * pause_s, _LONGEST_PAUSE_S)
+        except Unavailable:
+            missing_s = next(missing_pauses_s, None)
+            if missing_s is None or missing_s > scope.remaining_s() or time.monotonic() > until:
+                raise
+            scope.pause(missing_s)
 
 
 def _check_metadata(image: ImageToStore) -> None:
@@ -183,23 +191,23 @@ def _checked_digest(image: ImageToStore) -> bytes:
     return actual
 
 
-def _fill(
-    stored: shard_service_pb2.StoredImage,
+def _stored_image(
     image: ImageToStore,
     digest: bytes,
     selected: encoder_service_pb2.SelectAndEncodeResponse,
-) -> None:
-    stored.image_id = image.image_id
-    stored.version = image.version
-    stored.uri = image.uri
-    stored.width = selected.width
-    stored.height = selected.height
-    if image.metadata is not None:
-        stored.metadata.CopyFrom(image.metadata)
-    stored.digest = digest
-    stored.selection = selected.selection
-    stored.patches.extend(
-        search_service_pb2.Patch(box=patch.box, level=patch.level, selection_score=patch.score)
-        for patch in selected.patches
+) -> shard_service_pb2.StoredImage:
+    return shard_service_pb2.StoredImage(
+        image_id=image.image_id,
+        version=image.version,
+        uri=image.uri,
+        width=selected.width,
+        height=selected.height,
+        metadata=image.metadata,
+        digest=digest,
+        selection=selected.selection,
+        patches=[
+            search_service_pb2.Patch(box=patch.box, level=patch.level, selection_score=patch.score)
+            for patch in selected.patches
+        ],
+        vectors=selected.vectors,
     )
-    stored.vectors.CopyFrom(selected.vectors)

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import NoReturn
 
 from router.program import Router
 from router.settings import RouterSettings
-from service_runtime.program import run, run_main
+from service_runtime.program import leave, run, run_main
 from service_runtime.settings import parse_settings
 
 PROG = "patchsearch-router"
@@ -25,6 +26,12 @@ def main(argv: Sequence[str] | None = None) -> int:
             warm_up=router.warm_up,
             interrupt=router.interrupt,
             close=router.close,
+            registry=router.registry,
         )
 
     return run_main(PROG, body)
+
+
+def program() -> NoReturn:
+    """The process itself: `main`, and out."""
+    leave(main())

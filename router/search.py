@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from patchsearch.errors import FailedPrecondition, InvalidArgument, NotFound, PatchsearchError
 from patchsearch.v1 import search_service_pb2
+from placement.document import Placement
 from router.call_scope import CallScope
 from router.collection import Collection
 from router.composition import compose_query
@@ -26,9 +27,10 @@ from router.coverage import (
 )
 from router.fan_out import FanOut
 from router.merge import merge_hits
-from router.placement import Placement
+from router.metrics import RouterMetrics
 from router.query import SearchQuery
 from router.term_resolution import TermResolver
+from service_runtime.stages import stage
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +49,8 @@ class SearchAnswer:
 
     hits: list[search_service_pb2.Hit]
     coverage: Coverage
+    epoch: int
+    """Of the placement that was used in the end."""
     candidates_read: int
     timings: Timings
     warnings: tuple[str, ...]
@@ -71,6 +75,7 @@ class Searcher:
         sizes: PartitionSizes,
         batch_threads: ThreadPoolExecutor,
         merge_reserve_s: float,
+        metrics: RouterMetrics,
     ) -> None:
         """`batch_threads` bounds how many searches of batches are at the shards at a time."""
         self._resolver = resolver
@@ -78,6 +83,7 @@ class Searcher:
         self._sizes = sizes
         self._batch_threads = batch_threads
         self._reserve_s = merge_reserve_s
+        self._metrics = metrics
 
     def search(
         self, query: SearchQuery, collection: Collection, placement: Placement, scope: CallScope
@@ -150,7 +156,8 @@ class Searcher:
     ) -> list[_Prepared | PatchsearchError]:
         began = time.perf_counter()
         terms = [term for query in queries for term in query.terms]
-        resolved = self._resolver.resolve(terms, collection, placement, scope, self._reserve_s)
+        with stage("encode", terms=len(terms)):
+            resolved = self._resolver.resolve(terms, collection, placement, scope, self._reserve_s)
         prepared: list[_Prepared | PatchsearchError] = []
         start = 0
         for query in queries:
@@ -174,21 +181,27 @@ class Searcher:
     ) -> SearchAnswer:
         query = prepared.query
         fan_out_began = time.perf_counter()
-        found = self._fan_out.search(
-            prepared.vector, collection.fingerprint, query, placement, scope, self._reserve_s
-        )
+        with stage("fan-out", partitions=len(placement.partitions)):
+            found = self._fan_out.search(
+                prepared.vector, collection.fingerprint, query, placement, scope, self._reserve_s
+            )
         merge_began = time.perf_counter()
         answered = [o for o in found.outcomes if o.state is PartitionState.ANSWERED]
         self._sizes.learn({o.partition.id: o.patches for o in answered})
         coverage = summarise(found.outcomes, self._sizes)
+        self._metrics.searched(
+            merge_began - fan_out_began, coverage.partitions_answered, coverage.partitions_total
+        )
         check_coverage(coverage, found.outcomes, query.min_coverage)
-        hits = merge_hits(found.runs, query.k)
+        with stage("merge", runs=len(found.runs)):
+            hits = merge_hits(found.runs, query.k)
         warnings = prepared.warnings
         if coverage.degraded:
             warnings = (*warnings, missing(found.outcomes))
         return SearchAnswer(
             hits=hits,
             coverage=coverage,
+            epoch=found.placement.epoch,
             candidates_read=sum(o.candidates_read for o in answered),
             timings=Timings(
                 encode_ms=prepared.encode_ms,

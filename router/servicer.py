@@ -10,6 +10,7 @@ from patchsearch.errors import InvalidArgument, PatchsearchError
 from patchsearch.v1 import search_service_pb2
 from patchsearch.v1.search_service_pb2_grpc import SearchServiceServicer
 from patchsearch.wire.status import status_proto
+from placement.watch import PlacementWatch
 from router.answers import (
     collection_response,
     get_image_response,
@@ -18,15 +19,17 @@ from router.answers import (
 )
 from router.call_scope import CallScope
 from router.catalogue import MAX_PAGE_SIZE, Catalogue
-from router.clock import HybridLogicalClock
 from router.collection import CollectionDoor
+from router.consistency import Consistency, consistency_from_proto
 from router.image_id import check_image_id
 from router.ingest_call import IngestCall
 from router.page_token import decode_page_token, encode_page_token
-from router.placement_watch import PlacementWatch
+from router.pressure import SearchPressure
 from router.query import SearchQuery
 from router.query_reading import read_query
+from router.replica_states import ReplicaStates
 from router.search import Searcher
+from router.writes import ReplicatedWriter
 
 MAX_BATCH = 256
 MAX_IDS = 1000
@@ -43,8 +46,11 @@ class RouterServicer(SearchServiceServicer):
         searcher: Searcher,
         catalogue: Catalogue,
         ingest: IngestCall,
-        clock: HybridLogicalClock,
+        writer: ReplicatedWriter,
+        states: ReplicaStates,
+        pressure: SearchPressure,
         *,
+        consistency: Consistency,
         default_k: int,
         reserve_s: float,
         version: str,
@@ -54,7 +60,10 @@ class RouterServicer(SearchServiceServicer):
         self._searcher = searcher
         self._catalogue = catalogue
         self._ingest = ingest
-        self._clock = clock
+        self._writer = writer
+        self._states = states
+        self._pressure = pressure
+        self._consistency = consistency
         self._default_k = default_k
         self._reserve_s = reserve_s
         self._version = version
@@ -65,8 +74,9 @@ class RouterServicer(SearchServiceServicer):
         collection = self._door.enter()
         placement = self._placements.current
         query = read_query(request, self._default_k)
-        answer = self._searcher.search(query, collection, placement, CallScope.of(context))
-        return search_response(answer, collection, placement)
+        with self._pressure.searching():
+            answer = self._searcher.search(query, collection, placement, CallScope.of(context))
+        return search_response(answer, collection)
 
     def BatchSearch(
         self, request: search_service_pb2.BatchSearchRequest, context: grpc.ServicerContext
@@ -74,18 +84,19 @@ class RouterServicer(SearchServiceServicer):
         collection = self._door.enter()
         placement = self._placements.current
         _check_count(len(request.requests), MAX_BATCH, "requests")
-        outcomes = self._searcher.search_many(
-            [self._read_or_error(r) for r in request.requests],
-            collection,
-            placement,
-            CallScope.of(context),
-        )
+        with self._pressure.searching():
+            outcomes = self._searcher.search_many(
+                [self._read_or_error(r) for r in request.requests],
+                collection,
+                placement,
+                CallScope.of(context),
+            )
         response = search_service_pb2.BatchSearchResponse()
         for outcome in outcomes:
             if isinstance(outcome, PatchsearchError):
                 response.results.add(error=status_proto(outcome))
             else:
-                response.results.add(response=search_response(outcome, collection, placement))
+                response.results.add(response=search_response(outcome, collection))
         return response
 
     def IngestImages(
@@ -102,8 +113,11 @@ class RouterServicer(SearchServiceServicer):
         _check_count(len(request.image_ids), MAX_IDS, "image ids")
         for image_id in request.image_ids:
             check_image_id(image_id)
-        deleted = self._catalogue.delete(
-            request.image_ids, self._clock.now(), self._placements.current, CallScope.of(context)
+        deleted = self._writer.delete(
+            request.image_ids,
+            consistency_from_proto(request.consistency, self._consistency),
+            self._placements.current,
+            CallScope.of(context),
         )
         return search_service_pb2.DeleteImagesResponse(deleted_image_ids=deleted)
 
@@ -151,7 +165,7 @@ class RouterServicer(SearchServiceServicer):
         collection = self._door.enter()
         placement = self._placements.current
         described = self._catalogue.describe(placement, CallScope.of(context), self._reserve_s)
-        return collection_response(collection, placement, described, self._version)
+        return collection_response(collection, placement, described, self._states, self._version)
 
     def _read_or_error(
         self, request: search_service_pb2.SearchRequest

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Literal
 
 from pydantic import Field
 from pydantic_settings import SettingsConfigDict
@@ -17,9 +18,10 @@ class RouterSettings(ServiceSettings):
     model_config = SettingsConfigDict(env_prefix="PATCHSEARCH_ROUTER_")
 
     port: int = Field(7100, ge=0, le=65535, description="Port to listen on; 0 takes a free one.")
-    placement: Path = Field(
-        description="JSON file that says which shard answers for which hash range; a new epoch of "
-        "it is served without a restart."
+    placement: str | Path = Field(
+        description="JSON file that says which shards answer for which hash range, or the address "
+        "of etcd that keeps it (etcd://host:port/key, etcds:// over TLS); a new epoch of it is "
+        "served without a restart."
     )
     encoder: str = Field(
         "127.0.0.1:7102", min_length=1, description="Address of the encoder, host:port."
@@ -47,6 +49,11 @@ class RouterSettings(ServiceSettings):
         description="Milliseconds of a search's deadline that shards do not get, so that what "
         "arrived in time can be merged and sent; at most a quarter of what is left.",
     )
+    redact: bool = Field(
+        False,
+        description="Answer without uris, metadata, digests and vectors: nothing then leads from a "
+        "hit to pixels (see docs/privacy.md).",
+    )
     ingest_in_flight: int = Field(
         16,
         ge=1,
@@ -56,4 +63,22 @@ class RouterSettings(ServiceSettings):
     )
     batch_in_flight: int = Field(
         8, ge=1, le=256, description="Searches of all batches that are at the shards at a time."
+    )
+    write_consistency: Literal["one", "quorum", "all"] = Field(
+        "quorum",
+        description="Replicas of a partition that must have a write durably before it is "
+        "acknowledged, where the request does not say: one, more than half, or all.",
+    )
+    hedge_share: float = Field(
+        0.1,
+        ge=0,
+        le=1,
+        description="Share of the calls to shards that may be made a second time, at another "
+        "replica, because the first one is slower than 95 % of the recent ones; 0 for none.",
+    )
+    repair_interval_s: float = Field(
+        5.0,
+        ge=0.05,
+        le=3600,
+        description="Seconds between looks at all replicas; those that miss writes are repaired.",
     )

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterable, Sequence
-from typing import TypeVar
+from collections.abc import Callable, Iterable
 
 from patchsearch.encoder.v1 import encoder_service_pb2
 from patchsearch.encoder.v1.encoder_service_pb2_grpc import EncoderServiceStub
@@ -17,18 +16,20 @@ from patchsearch.errors import (
     Unavailable,
 )
 from patchsearch.shard.v1 import shard_service_pb2
+from placement.document import Partition, Placement, Replica
 from router.call_scope import CallScope
 from router.collection import Collection
 from router.connections import ShardConnections
-from router.coverage import PartitionSizes
-from router.placement import Partition, Placement
+from router.coverage import PartitionSizes, named
+from router.replica_look import Look, look_at_replicas, never
 from service_runtime.logs import logger
 
 _FIRST_PAUSE_S = 0.1
 _LONGEST_PAUSE_S = 2.0
 _CALL_TIMEOUT_S = 10.0
-
-T = TypeVar("T")
+_LOOK_S = 2.0
+_MOMENT_S = 2.0
+"""For the last shards while every partition has a replica."""
 
 
 class Startup:
@@ -52,79 +53,109 @@ class Startup:
         self._create_partitions = create_partitions
         self._stopped = threading.Event()
         self._scope = CallScope(lambda: _CALL_TIMEOUT_S)
+        self._look_scope = CallScope(lambda: _LOOK_S)
         self._log = logger("startup")
 
     def meet(self, placement: Placement) -> Collection:
         """Waits up to the timeout for everybody; returns the collection.
 
-        A shard that does not come in time is left out with a warning as long as another one came:
-        answers are degraded until it is back. Raises Unavailable NOT_READY when the encoder or
-        every shard is missing, FailedPrecondition ENCODER_MISMATCH, PARTITION_NOT_FOUND,
-        PLACEMENT_INVALID when they do not fit together.
+        Shards that are missing while every partition has a replica get a moment more. Those that do
+        not come are left out with a warning as long as another one came. Raises Unavailable
+        NOT_READY when the encoder or every shard is missing, FailedPrecondition ENCODER_MISMATCH,
+        PARTITION_NOT_FOUND, PLACEMENT_INVALID when they do not fit together.
         """
         ends = time.monotonic() + self._timeout_s
-        what = f"the encoder at {self._encoder_address} (--encoder)"
-        collection = self._patiently(
-            lambda: fetch_collection(self._encoder, self._scope), what, ends
-        )
-        missing: list[Unavailable] = []
-        by_address = placement.by_address()
-        for address, partitions in by_address.items():
-            try:
-                self._patiently(
-                    lambda a=address, p=partitions: self._check_shard(a, p, collection),  # type: ignore[misc]
-                    f"shard {partitions[0].shard} at {address}",
-                    ends,
-                )
-            except Unavailable as error:
-                missing.append(error)
-        if len(missing) == len(by_address):
-            raise missing[0]
-        for absent in missing:
-            self._log.warning("serving without a shard", message=absent.message)
+        collection = self._meet_encoder(ends)
+        pause_s = _FIRST_PAUSE_S
+        while True:
+            look = self._look(placement, collection)
+            if not look.errors:
+                return collection
+            now = time.monotonic()
+            if not _uncovered(look, placement):
+                ends = min(ends, now + _MOMENT_S)
+            if now + pause_s > ends or self._stopped.wait(pause_s):
+                break
+            pause_s = min(2 * pause_s, _LONGEST_PAUSE_S)
+        for address, error in look.errors.items():
+            missing = self._not_there(f"the shard at {address}", error)
+            if not look.held:
+                raise missing from error
+            self._log.warning("serving without a shard", message=missing.message)
         return collection
 
-    def prepare(self, placement: Placement, collection: Collection) -> None:
-        """Checks the shards of a later placement once, without waiting; raises what `meet` does."""
-        for address, partitions in placement.by_address().items():
-            self._check_shard(address, partitions, collection)
+    def prepare(self, placement: Placement, in_force: Placement, collection: Collection) -> None:
+        """Checks a later placement once, without waiting for shards that do not answer.
+
+        Raises what `meet` does, and Unavailable NOT_READY where a partition has no replica that
+        answers, unless it had no others in the placement in force.
+        """
+        # With a replica of each there is no waiting for shards that hang.
+        look = self._look(
+            placement, collection, enough=lambda so_far: not _uncovered(so_far, placement)
+        )
+        for partition in _uncovered(look, placement):
+            before = in_force.partition(partition.id)
+            if before is None or not set(partition.replicas) <= set(before.replicas):
+                raise Unavailable(
+                    "NOT_READY", f"no replica of partition {named(partition)} answers yet"
+                )
+
+    def create_lost(self, partition: Partition, collection: Collection) -> None:
+        """Creates a partition that no replica has, where that is asked for."""
+        if self._create_partitions:
+            self._create(partition, collection)
 
     def stop(self) -> None:
         """Ends the waiting: `meet` raises a PatchsearchError soon. Does not block."""
         self._stopped.set()
         self._scope.cancel()
+        self._look_scope.cancel()
 
-    def _patiently(self, attempt: Callable[[], T], what: str, ends: float) -> T:
+    def _meet_encoder(self, ends: float) -> Collection:
         pause_s = _FIRST_PAUSE_S
         while True:
             try:
-                return attempt()
+                return fetch_collection(self._encoder, self._scope)
             except (Unavailable, DeadlineExceeded, ResourceExhausted) as error:
-                out_of_time = time.monotonic() + pause_s > ends
-                if out_of_time or self._stopped.wait(pause_s):
-                    raise Unavailable(
-                        "NOT_READY",
-                        f"{what} did not answer within {self._timeout_s:g} s: {error.message}; "
-                        "start it, or give it more time with --startup-timeout-s",
-                    ) from error
+                if time.monotonic() + pause_s > ends or self._stopped.wait(pause_s):
+                    what = f"the encoder at {self._encoder_address} (--encoder)"
+                    raise self._not_there(what, error) from error
                 pause_s = min(2 * pause_s, _LONGEST_PAUSE_S)
 
-    def _check_shard(
-        self, address: str, partitions: Sequence[Partition], collection: Collection
-    ) -> None:
-        stub = self._shards.stub(address)
-        request = shard_service_pb2.DescribePartitionsRequest()
-        described = self._scope.call(stub.DescribePartitions, request).partitions
-        held = {d.partition_id: d for d in described}
-        for partition in partitions:
-            description = held.get(partition.id)
-            if description is not None:
-                _check_partition(partition, description, collection)
+    def _not_there(self, what: str, error: PatchsearchError) -> Unavailable:
+        return Unavailable(
+            "NOT_READY",
+            f"{what} did not answer within {self._timeout_s:g} s: {error.message}; "
+            "start it, or give it more time with --startup-timeout-s",
+        )
+
+    def _look(
+        self, placement: Placement, collection: Collection, enough: Callable[[Look], bool] = never
+    ) -> Look:
+        """One look; partitions that no replica has are created, or refused."""
+        look = look_at_replicas(self._shards, placement, self._look_scope, enough=enough)
+        for partition in placement.partitions:
+            for replica in look.holders(partition):
+                description = look.replicas[partition.id, replica.address]
+                _check_partition(partition, replica, description, collection)
                 self._sizes.learn({partition.id: description.patches})
-            elif self._create_partitions:
-                self._create(partition, collection)
-            else:
-                raise _not_held(partition, held)
+            lacking = look.lacking(partition)
+            if len(lacking) == len(partition.replicas):
+                if not self._create_partitions:
+                    raise _not_held(partition, lacking[0], look.held[lacking[0].address])
+                try:
+                    self._create(partition, collection)
+                except Unavailable as error:
+                    # Another router creates it at the same moment: the next look finds it.
+                    look.errors[lacking[0].address] = error
+            elif lacking and look.holders(partition):
+                self._log.warning(
+                    "a replica is missing and will be fetched from another one",
+                    partition=partition.id,
+                    shards=[replica.shard for replica in lacking],
+                )
+        return look
 
     def _create(self, partition: Partition, collection: Collection) -> None:
         request = shard_service_pb2.CreatePartitionRequest(
@@ -135,8 +166,9 @@ class Startup:
             encoder=collection.encoder,
             dim=collection.dim,
         )
-        self._scope.call(self._shards.stub(partition.address).CreatePartition, request)
-        self._log.info("partition created", partition=partition.id, shard=partition.shard)
+        for replica in partition.replicas:
+            self._scope.call(self._shards.stub(replica.address).CreatePartition, request)
+            self._log.info("partition created", partition=partition.id, shard=replica.shard)
 
 
 def fetch_collection(encoder: EncoderServiceStub, scope: CallScope) -> Collection:
@@ -153,12 +185,22 @@ def fetch_collection(encoder: EncoderServiceStub, scope: CallScope) -> Collectio
     )
 
 
+def _uncovered(look: Look, placement: Placement) -> list[Partition]:
+    """Partitions of which no replica is there; those that were just created have one."""
+    return [
+        partition
+        for partition in placement.partitions
+        if not look.holders(partition) and len(look.lacking(partition)) < len(partition.replicas)
+    ]
+
+
 def _check_partition(
     partition: Partition,
+    replica: Replica,
     description: shard_service_pb2.PartitionDescription,
     collection: Collection,
 ) -> None:
-    where = f"partition {partition.id} on shard {partition.shard} ({partition.address})"
+    where = f"partition {partition.id} on shard {replica.shard} ({replica.address})"
     if description.fingerprint != collection.fingerprint:
         raise FailedPrecondition(
             "ENCODER_MISMATCH",
@@ -176,11 +218,11 @@ def _check_partition(
         )
 
 
-def _not_held(partition: Partition, held: Iterable[str]) -> PatchsearchError:
+def _not_held(partition: Partition, replica: Replica, held: Iterable[str]) -> PatchsearchError:
     others = ", ".join(sorted(held)) or "none"
     return FailedPrecondition(
         "PARTITION_NOT_FOUND",
-        f"shard {partition.shard} at {partition.address} does not hold partition {partition.id} "
-        f"(it holds: {others}); start the shard on the right data directory, or make empty "
-        "partitions with --create-partitions",
+        f"shard {replica.shard} at {replica.address} does not hold partition {partition.id} "
+        f"(it holds: {others}), nor does another replica; start the shard on the right data "
+        "directory, or make empty partitions with --create-partitions",
     )

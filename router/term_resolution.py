@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -17,11 +17,11 @@ from patchsearch.geometry import Box
 from patchsearch.shard.v1 import shard_service_pb2
 from patchsearch.v1 import types_pb2
 from patchsearch.wire.vectors import box_to_proto, matrix_from_proto
+from placement.document import Placement
 from router.call_scope import CallScope, answer
 from router.collection import Collection
-from router.connections import ShardConnections
 from router.image_id import abbreviated
-from router.placement import Placement
+from router.image_reads import ImageReader
 from router.query import CropTerm, PatchTerm, Term, TextTerm, VectorTerm
 from router.query_reading import at_term
 
@@ -43,9 +43,9 @@ class ResolvedTerms:
 class TermResolver:
     """Turns terms into vectors. Thread-safe."""
 
-    def __init__(self, encoder: EncoderServiceStub, shards: ShardConnections) -> None:
+    def __init__(self, encoder: EncoderServiceStub, images: ImageReader) -> None:
         self._encoder = encoder
-        self._shards = shards
+        self._images = images
 
     def resolve(
         self,
@@ -76,14 +76,16 @@ class TermResolver:
                     crops.append((position, content))
                 case PatchTerm() as content:
                     patches.append((position, content))
-        # All are on their way before the first is waited for.
+        # The encoder is at work while shards are read.
         collect: list[Callable[[], None]] = [
             *self._encode_texts(texts, collection, scope, reserve_s, rows, warnings),
             *self._encode_crops(crops, collection, scope, reserve_s, rows),
-            *self._read_patches(patches, collection, placement, scope, reserve_s, rows),
         ]
-        for wait in collect:
-            wait()
+        try:
+            self._read_patches(patches, collection, placement, scope, reserve_s, rows)
+        finally:
+            for wait in collect:
+                wait()
         return ResolvedTerms(np.stack([rows[i] for i in range(len(terms))]), warnings)
 
     def _encode_texts(
@@ -150,35 +152,17 @@ class TermResolver:
         scope: CallScope,
         reserve_s: float,
         rows: Rows,
-    ) -> Iterator[Callable[[], None]]:
-        grouped: dict[str, list[tuple[int, PatchTerm]]] = {}
+    ) -> None:
+        if not patches:
+            return
+        wanted = list(dict.fromkeys(term.image_id for _, term in patches))
+        images = self._images.fetch(wanted, True, placement, scope, reserve_s)
+        stored = _patch_vectors(images.values(), collection)
         for position, term in patches:
-            grouped.setdefault(placement.partition_of(term.image_id).id, []).append(
-                (position, term)
-            )
-        for terms in grouped.values():
-            partition = placement.partition_of(terms[0][1].image_id)
-            request = shard_service_pb2.GetImagesRequest(
-                partition_id=partition.id,
-                image_ids=list(dict.fromkeys(term.image_id for _, term in terms)),
-                include_patches=True,
-                include_vectors=True,
-            )
-            stub = self._shards.stub(partition.address)
-            future = scope.start(stub.GetImages, request, reserve_s=reserve_s)
-
-            def wait(
-                terms: Sequence[tuple[int, PatchTerm]] = terms,
-                future: grpc.CallFuture[shard_service_pb2.GetImagesResponse] = future,
-            ) -> None:
-                stored = _patch_vectors(answer(future), collection)
-                for position, term in terms:
-                    vector = stored.get((term.image_id, term.box))
-                    if vector is None:
-                        raise at_term(_patch_not_found(term), position)
-                    rows[position] = vector
-
-            yield wait
+            vector = stored.get((term.image_id, term.box))
+            if vector is None:
+                raise at_term(_patch_not_found(term), position)
+            rows[position] = vector
 
 
 def _own_vector(content: VectorTerm, collection: Collection, position: int) -> NDArray[np.float32]:
@@ -214,10 +198,10 @@ def _of_its_term(error: InvalidArgument, positions: Sequence[int]) -> Patchsearc
 
 
 def _patch_vectors(
-    response: shard_service_pb2.GetImagesResponse, collection: Collection
+    images: Iterable[shard_service_pb2.StoredImage], collection: Collection
 ) -> dict[tuple[str, Box], NDArray[np.float32]]:
     found: dict[tuple[str, Box], NDArray[np.float32]] = {}
-    for image in response.images:
+    for image in images:
         collection.check_fingerprint(image.vectors.fingerprint, f"image {image.image_id!r}")
         for patch, row in zip(image.patches, matrix_from_proto(image.vectors), strict=True):
             box = patch.box

@@ -65,6 +65,7 @@ class WorkerPool(ThreadPoolExecutor):
 
     def __init__(self, workers: int, max_waiting: int) -> None:
         super().__init__(max_workers=workers, thread_name_prefix="call")
+        self._workers = workers
         self._limit = workers + max_waiting
         self._held = 0
         self._count = threading.Lock()
@@ -73,6 +74,11 @@ class WorkerPool(ThreadPoolExecutor):
     def full(self) -> bool:
         """Whether one more call would wait longer than anybody should."""
         return self._held >= self._limit
+
+    @property
+    def waiting(self) -> int:
+        """Calls that no worker has taken yet."""
+        return max(0, self._held - self._workers)
 
     def submit(self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
         with self._count:

@@ -12,22 +12,24 @@ import grpc
 
 from patchsearch.errors import InternalError, PatchsearchError, ResourceExhausted, Unimplemented
 from patchsearch.wire.status import DETAILS_KEY, error_from_rpc, status_proto
-from service_runtime import request_id
+from service_runtime import audit, caller, request_id
 from service_runtime.admission import Gate, WorkerPool
+from service_runtime.audit import AuditLog
+from service_runtime.caller import ANONYMOUS, Caller
 from service_runtime.deadlines import bounded
+from service_runtime.doorkeeper import Admission, Doorkeeper
+from service_runtime.handlers import Behavior, Handler, behavior_of, remade
 from service_runtime.logs import logger
 from service_runtime.metrics import CallMetrics
+from service_runtime.stages import observe_stages
+from service_runtime.tracing import CallSpan, Tracing
 
 _HEALTH_CHECK = "/grpc.health.v1.Health/Check"
 _RETRY_AFTER_S = 1.0
 
-Behavior = Callable[[Any, grpc.ServicerContext], Any]
-
 if TYPE_CHECKING:  # generic in the stubs only
-    Handler = grpc.RpcMethodHandler[Any, Any]
     ServerInterceptor = grpc.ServerInterceptor[Any, Any]
 else:
-    Handler = grpc.RpcMethodHandler
     ServerInterceptor = grpc.ServerInterceptor
 
 
@@ -35,6 +37,8 @@ class CallInterceptor(ServerInterceptor):
     """Wraps every handler of the server's services, unary and streaming alike. Thread-safe.
 
     - A call that comes before the server is warm or while it drains: UNAVAILABLE, NOT_READY.
+    - A call whose token or certificate does not do: UNAUTHENTICATED or PERMISSION_DENIED; its
+      message is never read.
     - A call that finds the pool full: RESOURCE_EXHAUSTED, OVERLOADED, with RetryInfo.
     - `PatchsearchError` and a failed downstream call: their status with one ErrorInfo.
     - Any other exception: INTERNAL under the request id; the trace is in the log.
@@ -50,12 +54,18 @@ class CallInterceptor(ServerInterceptor):
         side_pool: ThreadPoolExecutor,
         metrics: CallMetrics,
         default_deadline_s: float,
+        tracing: Tracing | None = None,
+        doorkeeper: Doorkeeper | None = None,
+        audit_log: AuditLog | None = None,
     ) -> None:
         self._gate = gate
         self._pool = pool
         self._side_pool = side_pool
         self._metrics = metrics
         self._default_deadline_s = default_deadline_s
+        self._tracing = tracing
+        self._doorkeeper = doorkeeper or Doorkeeper()
+        self._audit_log = audit_log
         self._log = logger("calls")
 
     def intercept_service(
@@ -67,13 +77,25 @@ class CallInterceptor(ServerInterceptor):
         method = handler_call_details.method
         if handler is None:
             return None
+        try:
+            admission = self._doorkeeper.admit(method, handler_call_details.invocation_metadata)
+        except PatchsearchError as refusal:
+            # As a stream, whatever the method is: so the caller's message is not read.
+            refuse = self._around(method, _refuse_with(refusal), None, respond_as_stream=True)
+            return grpc.stream_stream_rpc_method_handler(self._aside(refuse))
         if method == _HEALTH_CHECK:
-            return _remade(handler, self._aside(_behavior(handler)))
+            return remade(handler, self._aside(behavior_of(handler)))
         if method.startswith("/grpc."):
             return handler
-        if self._pool.full:
-            return _remade(handler, self._aside(self._around(handler, method, _refuse)))
-        return _remade(handler, self._around(handler, method, _behavior(handler)))
+        full = self._pool.full
+        behavior = self._around(
+            method,
+            _refuse if full else behavior_of(handler),
+            admission,
+            streaming=bool(handler.request_streaming or handler.response_streaming),
+            respond_as_stream=bool(handler.response_streaming),
+        )
+        return remade(handler, self._aside(behavior) if full else behavior)
 
     def _aside(self, behavior: Behavior) -> Behavior:
         def answer(request: Any, context: grpc.ServicerContext) -> Any:
@@ -83,35 +105,57 @@ class CallInterceptor(ServerInterceptor):
         answer.experimental_thread_pool = self._side_pool  # type: ignore[attr-defined]
         return answer
 
-    def _around(self, handler: Handler, method: str, behavior: Behavior) -> Behavior:
-        streaming = bool(handler.request_streaming or handler.response_streaming)
-
+    def _around(
+        self,
+        method: str,
+        behavior: Behavior,
+        admission: Admission | None,
+        *,
+        streaming: bool = False,
+        respond_as_stream: bool,
+    ) -> Behavior:
         def unary(request: Any, context: grpc.ServicerContext) -> Any:
-            with self._served(method, context, streaming) as served:
+            with self._served(method, context, streaming, admission) as served:
                 return behavior(request, served)
 
         def stream(request: Any, context: grpc.ServicerContext) -> Iterator[Any]:
-            with self._served(method, context, streaming) as served:
+            with self._served(method, context, streaming, admission) as served:
                 yield from behavior(request, served)
 
-        return stream if handler.response_streaming else unary
+        return stream if respond_as_stream else unary
 
     @contextmanager
     def _served(
-        self, method: str, context: grpc.ServicerContext, streaming: bool
+        self,
+        method: str,
+        context: grpc.ServicerContext,
+        streaming: bool,
+        admission: Admission | None,
     ) -> Iterator[grpc.ServicerContext]:
         started = time.perf_counter()
-        rid = request_id.adopt(context.invocation_metadata())
+        metadata = context.invocation_metadata()
+        rid = request_id.adopt(metadata)
+        span = None
+        if self._tracing is not None:
+            span = self._tracing.serve(method, metadata, rid, parent_of_all=not streaming)
         context.set_trailing_metadata(((request_id.HEADER, rid),))
         peer = context.peer()  # empty once the call is over
+        caller.adopt(ANONYMOUS)
+        facts = audit.begin()
+        observe_stages(self._metrics.staged)
         self._metrics.started(method)
         error: PatchsearchError | None = None
         try:
-            self._gate.enter()
-            try:
-                yield bounded(context, self._default_deadline_s, streaming=streaming)
-            finally:
-                self._gate.leave()
+            if admission is None:  # refused already: the behaviour raises why
+                yield context
+                return
+            caller.adopt(self._doorkeeper.recognise(admission, context))
+            with admission.running():
+                self._gate.enter()
+                try:
+                    yield bounded(context, self._default_deadline_s, streaming=streaming)
+                finally:
+                    self._gate.leave()
         except PatchsearchError as raised:
             error = raised
             _abort(context, raised, rid)
@@ -121,7 +165,19 @@ class CallInterceptor(ServerInterceptor):
             error = self._translated(raised, method, context, rid)
             _abort(context, error, rid)
         finally:
-            self._account(method, context, peer, error, time.perf_counter() - started)
+            seconds = time.perf_counter() - started
+            code = self._account(method, context, peer, error, seconds, span)
+            if self._audit_log is not None:
+                self._audit_log.write(
+                    caller=_named(error) or caller.current_caller(),
+                    peer=peer,
+                    method=method,
+                    outcome=code,
+                    reason=None if error is None else error.reason,
+                    ms=seconds * 1000,
+                    request_id=rid,
+                    facts=facts,
+                )
 
     def _translated(
         self, raised: Exception, method: str, context: grpc.ServicerContext, rid: str
@@ -145,7 +201,8 @@ class CallInterceptor(ServerInterceptor):
         peer: str,
         error: PatchsearchError | None,
         seconds: float,
-    ) -> None:
+        span: CallSpan | None,
+    ) -> str:
         if error is not None:
             code = error.code
         elif not context.is_active():
@@ -153,7 +210,10 @@ class CallInterceptor(ServerInterceptor):
             code = "DEADLINE_EXCEEDED" if left is not None and left <= 0 else "CANCELLED"
         else:
             code = _code_name(context)
-        self._metrics.finished(method, code, seconds)
+        reason = None if error is None else error.reason
+        self._metrics.finished(method, code, seconds, reason)
+        if span is not None:
+            span.end(code, reason)
         fields: dict[str, Any] = {
             "method": method,
             "code": code,
@@ -164,6 +224,7 @@ class CallInterceptor(ServerInterceptor):
             self._log.info("call", **fields)
         else:
             self._log.info("call", **fields, reason=error.reason, message=error.message)
+        return code
 
 
 def _refuse(request: Any, context: grpc.ServicerContext) -> NoReturn:
@@ -172,6 +233,19 @@ def _refuse(request: Any, context: grpc.ServicerContext) -> NoReturn:
         "more calls wait for this server than it accepts; come back later, or send fewer at a time",
         retry_after_s=_RETRY_AFTER_S,
     )
+
+
+def _refuse_with(refusal: PatchsearchError) -> Behavior:
+    def refuse(request: Any, context: grpc.ServicerContext) -> NoReturn:
+        raise refusal
+
+    return refuse
+
+
+def _named(error: PatchsearchError | None) -> Caller | None:
+    """Whose token was refused, where the door knew it."""
+    name = None if error is None else error.metadata.get("token")
+    return None if name is None else Caller(f"token:{name}")
 
 
 def _abort(context: grpc.ServicerContext, error: PatchsearchError, rid: str) -> NoReturn:
@@ -198,26 +272,3 @@ def _is_grpcs_own(raised: Exception, context: grpc.ServicerContext) -> bool:
 def _code_name(context: grpc.ServicerContext) -> str:
     code = context.code()  # type: ignore[attr-defined]  # the stubs lack it
     return code.name if isinstance(code, grpc.StatusCode) else "OK"
-
-
-def _behavior(handler: Handler) -> Behavior:
-    found = (
-        handler.unary_unary or handler.unary_stream or handler.stream_unary or handler.stream_stream
-    )
-    if found is None:
-        raise TypeError("the handler implements no call type")
-    return found
-
-
-def _remade(handler: Handler, behavior: Behavior) -> Handler:
-    make = {
-        (False, False): grpc.unary_unary_rpc_method_handler,
-        (False, True): grpc.unary_stream_rpc_method_handler,
-        (True, False): grpc.stream_unary_rpc_method_handler,
-        (True, True): grpc.stream_stream_rpc_method_handler,
-    }[bool(handler.request_streaming), bool(handler.response_streaming)]
-    return make(
-        behavior,
-        request_deserializer=handler.request_deserializer,
-        response_serializer=handler.response_serializer,
-    )

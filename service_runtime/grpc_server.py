@@ -17,13 +17,19 @@ from prometheus_client import CollectorRegistry
 
 from patchsearch.ports import is_loopback, join_address, reachable_host, refuse_taken
 from service_runtime.admission import Gate, Phase, WorkerPool
+from service_runtime.audit import AuditLog
 from service_runtime.calls import CallInterceptor
+from service_runtime.doorkeeper import Doorkeeper
+from service_runtime.exposure import check_exposure
 from service_runtime.logs import logger
-from service_runtime.metrics import CallMetrics, MetricsServer
+from service_runtime.metrics import CallMetrics, MetricsServer, ServerMetrics
 from service_runtime.settings import ServiceSettings, flag_and_variable
+from service_runtime.tokens import TokenBook
+from service_runtime.tracing import Tracing, open_tracing
 
 # What grpc needs to put the last answers on the wire once every handler has returned.
 _FLUSH_S = 1.0
+_HANDSHAKE_MS = 20_000
 
 
 @dataclass(frozen=True)
@@ -65,6 +71,8 @@ class ServiceServer:
         self._pool = WorkerPool(settings.workers, settings.max_waiting)
         self._side_pool = ThreadPoolExecutor(2, thread_name_prefix="health")
         self._metrics: MetricsServer | None = None
+        self._tracing: Tracing | None = None
+        self._audit_log: AuditLog | None = None
         self._server: grpc.Server | None = None
         self._port = 0
 
@@ -87,27 +95,15 @@ class ServiceServer:
         """Opens the port, waits for `readiness`, and serves; not yet where `serving` is False.
 
         Raises FailedPrecondition: PORT_TAKEN (port, flag and variable are in the message),
-        PORT_UNUSABLE, HOST_UNKNOWN. What `readiness` raises passes through, the server stopped.
+        PORT_UNUSABLE, HOST_UNKNOWN, INSECURE_BIND, and those of TLS, token and audit files. What
+        `readiness` raises passes through, the server stopped.
         """
         settings = self._settings
         refuse_taken(settings.host, settings.port, flag_and_variable(settings, "port"))
+        check_exposure(settings, [service.name for service in self._services])
         self.set_serving(False)
-        if settings.metrics_port is not None:
-            self._metrics = MetricsServer(
-                self._registry,
-                settings.host,
-                settings.metrics_port,
-                flag_and_variable(settings, "metrics_port"),
-            )
-        self._server = self._make_server()
-        self._port = self._server.add_insecure_port(join_address(settings.host, settings.port))
-        self._server.start()
-        if not is_loopback(settings.host):
-            self._log.warning(
-                "listening beyond this machine without TLS: whoever reaches the port can use it",
-                address=join_address(settings.host, self._port),
-            )
         try:
+            self._open()
             if self._readiness is not None:
                 self._readiness()
         except BaseException:
@@ -115,6 +111,35 @@ class ServiceServer:
             raise
         if serving:
             self.set_serving(True)
+
+    def _open(self) -> None:
+        settings = self._settings
+        if settings.otlp_endpoint is not None:
+            self._tracing = open_tracing(
+                settings.otlp_endpoint, settings.otlp_share, settings.program
+            )
+        if settings.audit_file is not None:
+            self._audit_log = AuditLog(settings.audit_file)
+        if settings.metrics_port is not None:
+            self._metrics = MetricsServer(
+                self._registry,
+                settings.host,
+                settings.metrics_port,
+                flag_and_variable(settings, "metrics_port"),
+                lambda: self._gate.phase is Phase.SERVING,
+            )
+        self._server = self._make_server()
+        self._port = self._open_port(self._server, join_address(settings.host, settings.port))
+        self._server.start()
+        if settings.insecure and not is_loopback(settings.host):
+            self._log.warning(
+                "listening beyond this machine with --insecure: see to it that nobody reaches the "
+                "port who should not",
+                address=join_address(settings.host, self._port),
+                tls=settings.tls_cert is not None,
+                tokens=settings.tokens is not None,
+                certificates=settings.tls_client_ca is not None,
+            )
 
     def set_serving(self, serving: bool) -> None:
         """Lets calls in, or turns new ones away (NOT_READY); health checks and watchers follow.
@@ -146,6 +171,8 @@ class ServiceServer:
         with self._stopping:
             server, self._server = self._server, None
             metrics, self._metrics = self._metrics, None
+            tracing, self._tracing = self._tracing, None
+            audit_log, self._audit_log = self._audit_log, None
         if server is not None:
             left = max(0.0, until - time.monotonic())
             server.stop(min(_FLUSH_S, left) if finished else None).wait()
@@ -154,6 +181,10 @@ class ServiceServer:
             self._side_pool.shutdown(wait=finished)
         if metrics is not None:
             metrics.stop()
+        if tracing is not None:
+            tracing.close()
+        if audit_log is not None:
+            audit_log.close()
         return finished
 
     def __enter__(self) -> Self:
@@ -168,8 +199,30 @@ class ServiceServer:
     ) -> None:
         self.stop()
 
+    def _open_port(self, server: grpc.Server, address: str) -> int:
+        security = self._settings.server_security()
+        if security is None:
+            return server.add_insecure_port(address)
+        return server.add_secure_port(address, security.credentials())
+
+    def _make_doorkeeper(self) -> Doorkeeper:
+        settings = self._settings
+        return Doorkeeper(
+            None if settings.tokens is None else TokenBook(settings.tokens),
+            certificates=settings.tls_client_ca is not None,
+            certificate_names=settings.tls_client_names,
+        )
+
     def _make_server(self) -> grpc.Server:
         limit = self._settings.max_message_mb * 1024 * 1024
+        ServerMetrics(
+            self._registry,
+            workers=self._settings.workers,
+            max_waiting=self._settings.max_waiting,
+            waiting=lambda: self._pool.waiting,
+            serving=lambda: self._gate.phase is Phase.SERVING,
+            certificate=self._settings.tls_cert,
+        )
         server = grpc.server(
             self._pool,
             interceptors=[
@@ -179,6 +232,9 @@ class ServiceServer:
                     self._side_pool,
                     CallMetrics(self._registry),
                     self._settings.default_deadline_s,
+                    self._tracing,
+                    self._make_doorkeeper(),
+                    self._audit_log,
                 )
             ],
             options=[
@@ -186,6 +242,11 @@ class ServiceServer:
                 ("grpc.so_reuseport", 0),
                 ("grpc.max_receive_message_length", limit),
                 ("grpc.max_send_message_length", limit),
+                # Identity only: grpc inflates a compressed message whole before it looks at the
+                # limit, so that 60 MB could become 60 GB; photos and vectors do not shrink anyway.
+                ("grpc.compression_enabled_algorithms_bitset", 1),
+                # Who connects and does not finish the handshake is let go (grpc's own: 120 s).
+                ("grpc.server_handshake_timeout_ms", _HANDSHAKE_MS),
                 # Let clients ping as often as service_runtime.clients does.
                 ("grpc.keepalive_permit_without_calls", 1),
                 ("grpc.http2.min_recv_ping_interval_without_data_ms", 10_000),

@@ -3,6 +3,6 @@
 from __future__ import annotations
 
 from service_runtime.grpc_server import Service, ServiceServer
-from service_runtime.program import run, run_main
+from service_runtime.program import leave, run, run_main
 
-__all__ = ["Service", "ServiceServer", "run", "run_main"]
+__all__ = ["Service", "ServiceServer", "leave", "run", "run_main"]

@@ -5,10 +5,12 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Literal, NoReturn, TypeVar
+from typing import Any, Literal, NoReturn, Self, TypeVar
 
-from pydantic import Field, ValidationError
+from pydantic import Field, ValidationError, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict, SettingsError
+
+from service_runtime.tls import ChannelSecurity, ServerSecurity
 
 
 class ServiceSettings(BaseSettings):
@@ -32,8 +34,8 @@ class ServiceSettings(BaseSettings):
     host: str = Field(
         "127.0.0.1",
         min_length=1,
-        description="Address to listen on. There is no TLS yet: anything but loopback needs a "
-        "network that you trust.",
+        description="Address to listen on. Anything but loopback needs TLS and callers that are "
+        "known (see docs/security.md), or --insecure.",
     )
     port: int = Field(0, ge=0, le=65535, description="Port to listen on; 0 takes a free one.")
     metrics_port: int | None = Field(
@@ -41,6 +43,49 @@ class ServiceSettings(BaseSettings):
         ge=0,
         le=65535,
         description="Port for Prometheus metrics over HTTP; 0 takes a free one; none unless given.",
+    )
+    tls_cert: Path | None = Field(
+        None,
+        description="PEM file of this service's certificate and its chain; its port then speaks "
+        "TLS only. Other services are shown it, too. Read again when it changes.",
+    )
+    tls_key: Path | None = Field(
+        None, description="PEM file of the unencrypted private key of --tls-cert."
+    )
+    tls_ca: Path | None = Field(
+        None,
+        description="PEM file of the authorities that sign the certificates of the services that "
+        "this one calls; they are then called over TLS.",
+    )
+    tls_client_ca: Path | None = Field(
+        None,
+        description="PEM file of the authorities that sign callers' certificates (mTLS): whoever "
+        "shows none is not let in. A certificate is what lets services call encoders and shards.",
+    )
+    tls_client_names: list[str] = Field(
+        default_factory=list,
+        description="Names (of the subject, or alternative ones) of the callers' certificates that "
+        "are let in; all that --tls-client-ca signed where none is given.",
+    )
+    tokens: Path | None = Field(
+        None,
+        description="File of the tokens that callers may show (`patchsearch token new`); every "
+        "call then needs one of a sufficient role. Read again when it changes.",
+    )
+    service_token_file: Path | None = Field(
+        None,
+        description="File whose first line is the token that is sent to the services that this one "
+        "calls; for where TLS ends in a proxy in front of them.",
+    )
+    insecure: bool = Field(
+        False,
+        description="Listen beyond loopback even without TLS or without callers being known, and "
+        "send tokens in the clear: for a network that is kept safe by other means.",
+    )
+    audit_file: Path | None = Field(
+        None,
+        description="File that gets one JSON line for each call: who, what kind, how many hits, "
+        "outcome. Reopened when it is moved away; - is standard error; none unless given.",
     )
     workers: int = Field(16, ge=1, le=1024, description="Calls that are worked on at a time.")
     max_waiting: int = Field(
@@ -70,6 +115,19 @@ class ServiceSettings(BaseSettings):
     log_format: Literal["console", "json"] = Field(
         "console", description="Log lines for people, or one JSON object a line."
     )
+    otlp_endpoint: str | None = Field(
+        None,
+        pattern=r"^https?://[^/]+:[0-9]+$",
+        description="Collector that traces are sent to over OTLP/gRPC, such as "
+        "http://127.0.0.1:4317; no traces unless given.",
+    )
+    otlp_share: float = Field(
+        1.0,
+        ge=0,
+        le=1,
+        description="Share of the requests that are traced; a caller's own trace is always "
+        "continued as it decided.",
+    )
     ready_file: Path | None = Field(
         None,
         description="Written with {port, metrics_port, pid} as JSON once it serves, removed "
@@ -80,6 +138,41 @@ class ServiceSettings(BaseSettings):
         description="Stop when standard input closes, so that the server never outlives the "
         "program that started it with a pipe.",
     )
+
+    @model_validator(mode="after")
+    def _tls_is_whole(self) -> Self:
+        if (self.tls_cert is None) != (self.tls_key is None):
+            raise ValueError("tls-cert and tls-key belong together: give both, or neither")
+        if self.tls_client_ca is not None and self.tls_cert is None:
+            raise ValueError("tls-client-ca needs tls-cert and tls-key: it is about TLS callers")
+        if self.tls_client_names and self.tls_client_ca is None:
+            raise ValueError("tls-client-names needs tls-client-ca: names alone prove nothing")
+        return self
+
+    def server_security(self) -> ServerSecurity | None:
+        """TLS of this server's port; None where it speaks plaintext."""
+        if self.tls_cert is None or self.tls_key is None:
+            return None
+        return ServerSecurity(cert=self.tls_cert, key=self.tls_key, client_ca=self.tls_client_ca)
+
+    def channel_security(self) -> ChannelSecurity:
+        """What `open_channel` needs for the services that this one calls."""
+        if self.tls_ca is None:
+            return ChannelSecurity(
+                token_file=self.service_token_file, plaintext_token=self.insecure
+            )
+        return ChannelSecurity(
+            ca=self.tls_ca,
+            cert=self.tls_cert,
+            key=self.tls_key,
+            token_file=self.service_token_file,
+        )
+
+    @property
+    def program(self) -> str:
+        """Name of the program that takes these settings: "patchsearch-shard"."""
+        prefix = self.model_config.get("env_prefix", "")
+        return prefix.strip("_").replace("_", "-").lower() or "patchsearch"
 
 
 SettingsT = TypeVar("SettingsT", bound=ServiceSettings)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import sys
+from shard_service.main import program
 
-from shard_service.main import main
-
-sys.exit(main())
+program()

@@ -40,7 +40,9 @@ class PartitionState:
     """A partition's state.
 
     `profile` is "exact" while nothing is sealed; `deleted_patches` wait in sealed segments for a
-    rebuild; `damaged_images` are not searched; `activity` is empty when idle.
+    rebuild; `damaged_images` are not searched; `activity` is empty when idle. `digest` is that of
+    all records, `tombstones` how many of them are deletions. Calls of placements older than
+    `min_write_epoch` and `min_read_epoch` are refused.
     """
 
     identity: Identity
@@ -53,6 +55,10 @@ class PartitionState:
     codebook: str
     damaged_images: int
     activity: str
+    digest: int
+    tombstones: int
+    min_write_epoch: int
+    min_read_epoch: int
 
 
 def merged_hits(answers: Iterable[PartitionAnswer], k: int) -> list[PartitionHit]:

@@ -137,8 +137,8 @@ def image_to_proto(
     return message
 
 
-def state_to_proto(state: PartitionState) -> pb.PartitionDescription:
-    """The message of a partition's state."""
+def state_to_proto(state: PartitionState, disk_bytes: int) -> pb.PartitionDescription:
+    """The message of the state of a partition whose files take `disk_bytes`."""
     identity = state.identity
     return pb.PartitionDescription(
         partition_id=identity.partition_id,
@@ -156,6 +156,11 @@ def state_to_proto(state: PartitionState) -> pb.PartitionDescription:
         codebook=state.codebook,
         damaged_images=state.damaged_images,
         activity=state.activity,
+        digest=state.digest.to_bytes(16, "big"),
+        tombstones=state.tombstones,
+        disk_bytes=disk_bytes,
+        min_write_epoch=state.min_write_epoch,
+        min_read_epoch=state.min_read_epoch,
     )
 
 

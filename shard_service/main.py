@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import os
-import sys
 from collections.abc import Sequence
+from typing import NoReturn
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -17,5 +17,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     return serve(argv)
 
 
+def program() -> NoReturn:
+    """The process itself: `main`, and out."""
+    status = main()
+    from service_runtime.program import leave
+
+    leave(status)
+
+
 if __name__ == "__main__":
-    sys.exit(main())
+    program()

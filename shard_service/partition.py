@@ -9,11 +9,11 @@ from pathlib import Path
 from patchsearch.errors import DataLoss, FailedPrecondition
 from shard_service import validation
 from shard_service.answers import PartitionAnswer, PartitionState
+from shard_service.calls_under_way import CallsUnderWay
 from shard_service.checkpoint import Checkpoint, no_checkpoint
+from shard_service.fence import Fence
 from shard_service.index.codebook import SharedCodebooks
 from shard_service.index.profiles import PROFILES
-from shard_service.integrity.prepared_store import prepare_store
-from shard_service.maintenance.builder import Builder
 from shard_service.maintenance.building import Building
 from shard_service.maintenance.recall import Observe, RecallChecks
 from shard_service.maintenance.scrubbing import (
@@ -22,19 +22,21 @@ from shard_service.maintenance.scrubbing import (
     check_filters,
     check_records,
     check_segments,
-    damaged_image,
 )
+from shard_service.maintenance.upkeep import Upkeep
 from shard_service.options import PartitionOptions
-from shard_service.partition_files import LMDB, check_place, open_codebook, recover_segments
-from shard_service.partition_health import PartitionHealth, lost_images
+from shard_service.partition_files import bytes_below
+from shard_service.partition_health import PartitionHealth
+from shard_service.partition_opening import open_partition
 from shard_service.partition_writes import PartitionWrites
+from shard_service.replication.replica import Replica
 from shard_service.search.partition_search import PartitionSearch
 from shard_service.search.query import PartitionQuery
 from shard_service.segments.segment_set import SegmentSet
 from shard_service.snapshots.taking import SnapshotReport, take_snapshot
-from shard_service.store.images import Image, PatchRows, StoredImage
+from shard_service.store.images import Image, Outcome, PatchRows, StoredImage
 from shard_service.store.meta import Identity
-from shard_service.store.patch_store import PatchStore
+from shard_service.timings import NOT_TIMED, Timings
 
 
 def not_observed(profile: str, found: int, expected: int) -> None:
@@ -61,25 +63,17 @@ class Partition:
         codebooks: SharedCodebooks | None = None,
         observe: Observe = not_observed,
         partition_id: str = "",
+        timings: Timings = NOT_TIMED,
     ) -> None:
         self._directory = directory
-        self._options = options
-        self._profile = PROFILES[options.profile]
         codebooks = codebooks or SharedCodebooks()
-        condition = prepare_store(directory)
-        self._store = PatchStore(directory / LMDB, options.map_bytes, durable=options.durable)
+        opened = open_partition(directory, options, codebooks, partition_id, timings.committed)
+        self._store, recovered = opened.store, opened.recovered
         self.identity: Identity = self._store.identity
         name = self.identity.partition_id
-        try:
-            check_place(directory, name, partition_id)
-            # First, so that the segments share it.
-            codebook = open_codebook(directory, self._store.codebook_id(), codebooks)
-            recovered = recover_segments(directory, self._store, codebooks)
-            lost = lost_images(condition, self._store)
-        except BaseException:
-            self._store.close()
-            raise
-        self._health = PartitionHealth(name, (*lost, *map(damaged_image, recovered.damaged)))
+        self.fence = Fence(directory, name)
+        self._searches = CallsUnderWay()
+        self._health = PartitionHealth(name, opened.damages)
         self._segments = SegmentSet(
             self.identity.dim,
             recovered.sealed,
@@ -91,63 +85,92 @@ class Partition:
             directory,
             self.identity.dim,
             self._segments,
-            self._profile,
-            codebook,
+            PROFILES[options.profile],
+            opened.codebook,
             codebooks,
             options.build_limits(),
             adopt=lambda codebook_id: self._writes.adopt_codebook(codebook_id),
+            timings=timings,
         )
         self._recall = RecallChecks(name, options.recall_share, observe)
-        self._builder = Builder(
-            name, self._maintain, slots or threading.Semaphore(1), options.idle_s
+        self._upkeep = Upkeep(
+            name,
+            self._segments,
+            self._building,
+            self._health,
+            slots or threading.Semaphore(1),
+            seal_patches=options.seal_patches,
+            idle_s=options.idle_s,
         )
-        self._writes = PartitionWrites(self._store, self._segments, self._health, self._committed)
+        self._writes = PartitionWrites(
+            self._store,
+            self._segments,
+            self._health,
+            opened.digests,
+            self.fence,
+            self._upkeep.committed,
+        )
+        self.replica = Replica(self._store, opened.digests, self._health, self._writes)
         self._search = PartitionSearch(
             self._store, self._segments, self._writes.mend_filters, self._recall.searched
         )
-        self._seal_at = 1 if recovered.failed_segments else options.seal_patches
-        self._builder.touch()
-        if self._seal_is_due() or self._building.due(idle=False):
-            self._builder.request()
+        self._upkeep.start(rows_came_back=bool(recovered.failed_segments))
 
     def put(self, writes: Sequence[tuple[Image, PatchRows]], fingerprint: str) -> list[bool]:
-        """Writes images whole; returns, once all are durable and searchable, which were applied.
+        """Writes as `put_images` does; which were applied."""
+        return [one.applied for one in self.put_images(writes, fingerprint)]
+
+    def put_images(
+        self, writes: Sequence[tuple[Image, PatchRows]], fingerprint: str, epoch: int = 0
+    ) -> Sequence[Outcome]:
+        """Writes images whole; returns, once all are durable and searchable, what became of each.
 
         An image whose stored version is the same or newer is left as it is. Vectors are (n, dim)
-        float32 unit rows and are stored as float16. Raises InvalidArgument IMAGE_ID_INVALID,
-        PATCHES_INVALID, VECTOR_INVALID or HASH_OUT_OF_RANGE, or FailedPrecondition
-        ENCODER_MISMATCH, and has written nothing then; ResourceExhausted DISK_FULL or OVERLOADED;
+        float32 unit rows and are stored as float16. `epoch` is that of the placement that the
+        caller acts on; 0 is not checked. Raises InvalidArgument IMAGE_ID_INVALID, PATCHES_INVALID,
+        VECTOR_INVALID or HASH_OUT_OF_RANGE, or FailedPrecondition ENCODER_MISMATCH or
+        STALE_PLACEMENT, and has written nothing then; ResourceExhausted DISK_FULL or OVERLOADED;
         Unavailable NOT_READY, STORE_FAILED or STORE_READ_ONLY.
         """
         if any(len(patches) for _, patches in writes):
             self.check_fingerprint(fingerprint)
-        return self._writes.put(writes)
+        return self._writes.put(writes, epoch)
 
     def delete(self, image_ids: Sequence[str], version: int) -> list[bool]:
-        """Deletes by tombstone; returns, once that is durable, which images were there.
+        """Deletes as `delete_images` does; which images were there."""
+        return [one.displaced is not None for one in self.delete_images(image_ids, version)]
 
-        Raises InvalidArgument IMAGE_ID_INVALID or HASH_OUT_OF_RANGE, and what `put` raises for
-        the disk.
+    def delete_images(
+        self, image_ids: Sequence[str], version: int, epoch: int = 0
+    ) -> Sequence[Outcome]:
+        """Deletes by tombstone; returns, once that is durable, what became of each image.
+
+        Raises InvalidArgument IMAGE_ID_INVALID or HASH_OUT_OF_RANGE, and what `put_images` raises
+        for the placement and the disk.
         """
-        return self._writes.delete(image_ids, version)
+        return self._writes.delete(image_ids, version, epoch)
 
     def search(
         self,
         query: PartitionQuery,
         fingerprint: str,
         checkpoint: Checkpoint = no_checkpoint,
+        epoch: int = 0,
     ) -> PartitionAnswer:
         """The best `query.k` patches, scored exactly; sees every write acknowledged before it.
 
         `checkpoint` is called now and then and may raise to give up. Raises FailedPrecondition
-        ENCODER_MISMATCH, InvalidArgument VECTOR_INVALID or K_OUT_OF_RANGE; Unavailable STORE_FAILED
-        after a durable write that could not be made searchable, until the partition is reopened.
+        ENCODER_MISMATCH or STALE_PLACEMENT, InvalidArgument VECTOR_INVALID or K_OUT_OF_RANGE;
+        Unavailable STORE_FAILED after a durable write that could not be made searchable, until the
+        partition is reopened.
         """
         self._health.check()
+        self.fence.check_read(epoch)
         self.check_fingerprint(fingerprint)
         validation.check_k(query.k)
         validation.check_query(query.vector, self.identity.dim)
-        return self._search.search(query, checkpoint)
+        with self._searches:
+            return self._search.search(query, checkpoint)
 
     def get_images(self, image_ids: Sequence[str], *, with_patches: bool) -> list[StoredImage]:
         """The images that are stored, in the order asked for.
@@ -176,6 +199,8 @@ class Partition:
 
     def describe(self) -> PartitionState:
         """The state as of now."""
+        totals, epochs = self.replica.totals(), self.fence.epochs
+        told = self._health.activities(self._building.activity, self._upkeep.failure)
         snapshot = self._segments.snapshot
         profiles = {one.profile_name for one in snapshot.segments} - {"exact"}
         return PartitionState(
@@ -188,10 +213,16 @@ class Partition:
             profile="+".join(sorted(profiles)) or "exact",
             codebook=self._store.codebook_id(),
             damaged_images=self._health.damaged_images,
-            activity="; ".join(
-                self._health.activities(self._building.activity, self._builder.failure)
-            ),
+            activity="; ".join([*told, self.fence.damage] if self.fence.damage else told),
+            digest=totals.digest,
+            tombstones=totals.tombstones,
+            min_write_epoch=epochs.min_write,
+            min_read_epoch=epochs.min_read,
         )
+
+    def disk_bytes(self) -> int:
+        """Bytes of its files."""
+        return bytes_below(self._directory)
 
     def seal(self, checkpoint: Checkpoint = no_checkpoint) -> int:
         """Seals what has grown, whatever its size, and waits; returns the patches sealed.
@@ -201,8 +232,7 @@ class Partition:
         one; what the disk raised when building failed.
         """
         self._health.check()
-        self._check_large_enough(self._segments.snapshot.growing_patches, "growing patches")
-        return self._builder.run(self._building.seal, checkpoint)
+        return self._upkeep.seal(checkpoint)
 
     def compact(self, checkpoint: Checkpoint = no_checkpoint) -> tuple[int, int]:
         """Makes one segment without deleted rows of all sealed ones and of what has grown.
@@ -211,8 +241,7 @@ class Partition:
         is as for `seal`. Raises what `seal` raises.
         """
         self._health.check()
-        self._check_large_enough(self._segments.snapshot.patches, "patches")
-        return self._builder.run(self._building.compact, checkpoint)
+        return self._upkeep.compact(checkpoint)
 
     def snapshot(self, destination: str, checkpoint: Checkpoint = no_checkpoint) -> SnapshotReport:
         """Writes a copy, consistent as of one moment during the call, to a path or an fsspec URL.
@@ -241,10 +270,9 @@ class Partition:
                 found = check_segments(self._segments, self._store, files, checkpoint, tell)
                 return index, *found
 
-            index, segments, broken = self._builder.run(work, checkpoint)
+            index, segments, broken = self._upkeep.run(work, checkpoint)
         if broken:
-            self._seal_at = 1
-            self._builder.request()
+            self._upkeep.rows_came_back()
         self._health.note(damaged)
         return ScrubReport(images, patches, segments, (*damaged, *index, *broken))
 
@@ -260,41 +288,20 @@ class Partition:
                 metadata={"expected": mine.fingerprint, "given": fingerprint},
             )
 
-    def close(self) -> None:
-        """Finishes waiting writes, gives up a running build, and closes the store."""
-        self._builder.give_up()
+    def adopt_codebook_of(self, other: Partition) -> None:
+        """Builds with the codebook of another partition, where that has one; for an empty one."""
+        codebook = other._building.codebook
+        if codebook is not None and not self._segments.snapshot.patches:
+            self._building.adopt_codebook(codebook)
+
+    def close(self, wait_s: float = 0.0) -> None:
+        """Finishes waiting writes, gives up a running build, and closes the store.
+
+        Waits at most `wait_s` seconds for searches to end by themselves.
+        """
+        self._upkeep.give_up()
+        self._searches.wait_idle(wait_s)
         self._writes.close()
-        self._builder.close()
+        self._upkeep.close()
         self._recall.close()
         self._store.close()
-
-    def _check_large_enough(self, patches: int, what: str) -> None:
-        if patches and not self._building.can_build(patches):
-            raise FailedPrecondition(
-                "PARTITION_TOO_SMALL",
-                f"partition {self.identity.partition_id} has {patches} {what}; training "
-                f"the codebook needs {self._building.train_limit}: they are searched exactly, and "
-                "nothing is to be done",
-            )
-
-    def _committed(self, displaced: bool) -> None:
-        self._builder.touch()
-        if self._seal_is_due() or (displaced and self._building.due(idle=False)):
-            self._builder.request()
-
-    def _seal_is_due(self) -> bool:
-        growing = self._segments.snapshot.growing_patches
-        return growing >= self._seal_at and self._building.can_build(growing)
-
-    def _maintain(self, stop: threading.Event, idle: bool) -> bool:
-        """Does what is due next; returns whether there was anything."""
-        if self._health.failed:
-            return False
-        if self._seal_is_due():
-            self._seal_at = self._options.seal_patches
-            self._building.seal(stop)
-            return True
-        if not self._building.due(idle=idle):
-            return False
-        self._building.merge(stop, idle=idle)
-        return True

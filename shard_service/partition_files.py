@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import uuid
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -27,6 +29,7 @@ from shard_service.snapshots.staging import remove_leftovers
 from shard_service.store.images import StoredImage, empty_patches
 from shard_service.store.meta import Identity, create_environment
 from shard_service.store.patch_store import PatchStore
+from shard_service.store.stored_images import OnState
 
 LMDB = "lmdb"
 SEGMENTS = "segments"
@@ -65,6 +68,16 @@ def create_partition(directory: Path, identity: Identity, map_bytes: int) -> Non
         raise
 
 
+def bytes_below(directory: Path) -> int:
+    """Bytes of the files below `directory`, as long as they are."""
+    total = 0
+    for folder, _, names in os.walk(directory):
+        for name in names:
+            with suppress(OSError):
+                total += os.lstat(os.path.join(folder, name)).st_size
+    return total
+
+
 def check_place(directory: Path, stored: str, expected: str) -> None:
     """Raises FailedPrecondition PARTITION_MISPLACED when `directory`, where the partition
     `expected` should lie, holds another one; "" expects none."""
@@ -77,12 +90,20 @@ def check_place(directory: Path, stored: str, expected: str) -> None:
         )
 
 
-def recover_segments(directory: Path, store: PatchStore, codebooks: SharedCodebooks) -> Recovered:
-    """Opens the sealed segments that are whole and reads every other live row from the store."""
+def recover_segments(
+    directory: Path,
+    store: PatchStore,
+    codebooks: SharedCodebooks,
+    on_state: OnState,
+) -> Recovered:
+    """Opens the sealed segments that are whole and reads every other live row from the store.
+
+    `on_state` is told of every record of an image that is whole, tombstones too.
+    """
     log = logger("partition").bind(partition=store.identity.partition_id)
     remove_leftovers(directory)
     damaged: list[DataLoss] = []
-    images = store.live_images(damaged.append)
+    images = store.live_images(damaged.append, on_state)
     by_sequence = {image.first_sequence: image for image in images if image.patch_count}
     missing = np.sort(np.fromiter(by_sequence, np.int64, len(by_sequence)))
     opened, failed = _opened(directory / SEGMENTS, codebooks)

@@ -25,11 +25,19 @@ class PartitionHealth:
         self._damages = {damage.image_id: damage for damage in damages}
         self._calls: dict[object, str] = {}
         self._failure = ""
+        self._noted = set(self._damages)
 
     @property
     def damaged_images(self) -> int:
         """How many images are damaged or lost, and not written again yet."""
         return len(self._damages)
+
+    def damaged_keys(self) -> set[bytes]:
+        """The ids of those images, as UTF-8."""
+        if not self._damages:
+            return set()
+        with self._lock:
+            return {image_id.encode("utf-8", "replace") for image_id in self._damages}
 
     @property
     def failed(self) -> bool:
@@ -38,13 +46,23 @@ class PartitionHealth:
 
     def note(self, damages: Iterable[Damage]) -> None:
         """Adds damaged images to those that are known."""
+        found = {damage.image_id: damage for damage in damages}
         with self._lock:
-            self._damages.update({damage.image_id: damage for damage in damages})
+            self._damages.update(found)
+            self._noted.update(found)
 
     def note_loss(self, loss: DataLoss) -> None:
         """Adds the image whose record turned out to be damaged."""
         if loss.metadata.get("image_id"):
             self.note([damaged_image(loss)])
+
+    def take_noted(self) -> set[bytes]:
+        """The ids, as UTF-8, of images noted as damaged since this was asked last."""
+        if not self._noted:
+            return set()
+        with self._lock:
+            noted, self._noted = self._noted, set()
+        return {image_id.encode("utf-8", "replace") for image_id in noted}
 
     def check_images(self, image_ids: Iterable[str]) -> None:
         """Raises DataLoss STORE_CORRUPT when one of them is known to be damaged or lost."""

@@ -2,28 +2,19 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Iterator, Sequence
-from typing import NoReturn
+from collections.abc import Sequence
 
 import grpc
 
-from patchsearch.errors import (
-    DeadlineExceeded,
-    InvalidArgument,
-    PatchsearchError,
-    Unimplemented,
-)
+from patchsearch.errors import InvalidArgument, PatchsearchError, Unavailable
 from patchsearch.shard.v1 import shard_service_pb2 as pb
-from patchsearch.shard.v1.shard_service_pb2_grpc import (
-    ShardServiceServicer,
-    add_ShardServiceServicer_to_server,
-)
+from patchsearch.shard.v1.shard_service_pb2_grpc import add_ShardServiceServicer_to_server
 from patchsearch.wire.status import status_proto
-from service_runtime.deadlines import remaining_s
 from service_runtime.server import Service
+from service_runtime.stages import stage
 from shard_service import validation
 from shard_service.answers import PartitionAnswer
+from shard_service.call_time import checkpoint_of
 from shard_service.conversion import (
     hit_to_proto,
     image_to_proto,
@@ -31,19 +22,24 @@ from shard_service.conversion import (
     state_to_proto,
     write_from_proto,
 )
+from shard_service.replication.operations import Replication
+from shard_service.replication.servicer import ReplicationCalls
 from shard_service.shard import Shard
+from shard_service.store.images import Outcome
 from shard_service.store.meta import Identity
 
 SERVICE_NAME = "patchsearch.shard.v1.ShardService"
 
 
-class ShardServicer(ShardServiceServicer):
+class ShardServicer(ReplicationCalls):
     """Serves a `Shard`; raises the errors of `patchsearch.errors`, which the server turns into
     statuses. Thread-safe."""
 
-    def __init__(self, shard: Shard, snapshot_roots: Sequence[str] = ()) -> None:
+    def __init__(
+        self, shard: Shard, replication: Replication, snapshot_roots: Sequence[str] = ()
+    ) -> None:
         """Snapshots may be written below `snapshot_roots`: absolute paths, and prefixes of URLs."""
-        self._shard = shard
+        super().__init__(shard, replication)
         self._snapshot_roots = tuple(snapshot_roots)
 
     def CreatePartition(
@@ -68,24 +64,36 @@ class ShardServicer(ShardServiceServicer):
             if message.patches or message.vectors.fingerprint:
                 partition.check_fingerprint(message.vectors.fingerprint)
         writes = [write_from_proto(message) for message in request.images]
-        applied = partition.put(writes, partition.identity.fingerprint)
-        return pb.PutImagesResponse(applied=applied)
+        fingerprint = partition.identity.fingerprint
+        outcomes = partition.put_images(writes, fingerprint, request.epoch)
+        return pb.PutImagesResponse(
+            applied=[outcome.applied for outcome in outcomes],
+            stored_versions=_stored_versions(outcomes),
+        )
 
     def DeleteImages(
         self, request: pb.DeleteImagesRequest, context: grpc.ServicerContext
     ) -> pb.DeleteImagesResponse:
         partition = self._shard.partition(request.partition_id)
         validation.check_batch(len(request.image_ids), "ids")
-        deleted = partition.delete(request.image_ids, request.version)
-        return pb.DeleteImagesResponse(deleted=deleted)
+        outcomes = partition.delete_images(request.image_ids, request.version, request.epoch)
+        return pb.DeleteImagesResponse(
+            deleted=[outcome.displaced is not None for outcome in outcomes],
+            stored_versions=_stored_versions(outcomes),
+        )
 
     def SearchPartitions(
         self, request: pb.SearchPartitionsRequest, context: grpc.ServicerContext
     ) -> pb.SearchPartitionsResponse:
         query = query_from_proto(request)
-        answer = self._shard.search(
-            request.partition_ids, query, request.vector.fingerprint, _checkpoint(context)
-        )
+        with stage("partitions", partitions=len(request.partition_ids), k=query.k):
+            answer = self._shard.search(
+                request.partition_ids,
+                query,
+                request.vector.fingerprint,
+                checkpoint_of(context),
+                request.epoch,
+            )
         return pb.SearchPartitionsResponse(
             hits=[hit_to_proto(hit) for hit in answer.hits],
             partitions=[_result(*outcome) for outcome in answer.partitions],
@@ -96,6 +104,7 @@ class ShardServicer(ShardServiceServicer):
     ) -> pb.GetImagesResponse:
         partition = self._shard.partition(request.partition_id)
         validation.check_batch(len(request.image_ids), "ids")
+        partition.fence.check_read(request.epoch)
         with_patches = request.include_patches or request.include_vectors
         images = partition.get_images(request.image_ids, with_patches=with_patches)
         fingerprint = partition.identity.fingerprint
@@ -115,6 +124,7 @@ class ShardServicer(ShardServiceServicer):
                 "PAGE_SIZE_OUT_OF_RANGE",
                 f"page_size is {request.page_size}; ask for 1 to {validation.MAX_BATCH}",
             )
+        partition.fence.check_read(request.epoch)
         images = partition.list_images(request.after, request.prefix, request.page_size)
         fingerprint = partition.identity.fingerprint
         return pb.ListImagesResponse(
@@ -129,23 +139,30 @@ class ShardServicer(ShardServiceServicer):
     def DescribePartitions(
         self, request: pb.DescribePartitionsRequest, context: grpc.ServicerContext
     ) -> pb.DescribePartitionsResponse:
-        partitions = self._shard.partitions(request.partition_ids)
-        return pb.DescribePartitionsResponse(
-            partitions=[state_to_proto(partition.describe()) for partition in partitions]
-        )
+        answer = pb.DescribePartitionsResponse()
+        for partition in self._shard.partitions(request.partition_ids):
+            try:
+                state = partition.describe()
+            except Unavailable:
+                if request.partition_ids or partition in self._shard.partitions():
+                    raise
+                # It was dropped a moment ago.
+                continue
+            answer.partitions.append(state_to_proto(state, partition.disk_bytes()))
+        return answer
 
     def SealPartition(
         self, request: pb.SealPartitionRequest, context: grpc.ServicerContext
     ) -> pb.SealPartitionResponse:
         return pb.SealPartitionResponse(
-            sealed_patches=self._shard.partition(request.partition_id).seal(_checkpoint(context))
+            sealed_patches=self._shard.partition(request.partition_id).seal(checkpoint_of(context))
         )
 
     def CompactPartition(
         self, request: pb.CompactPartitionRequest, context: grpc.ServicerContext
     ) -> pb.CompactPartitionResponse:
         partition = self._shard.partition(request.partition_id)
-        dropped, merged = partition.compact(_checkpoint(context))
+        dropped, merged = partition.compact(checkpoint_of(context))
         return pb.CompactPartitionResponse(dropped_rows=dropped, merged_segments=merged)
 
     def SnapshotPartition(
@@ -153,7 +170,7 @@ class ShardServicer(ShardServiceServicer):
     ) -> pb.SnapshotPartitionResponse:
         partition = self._shard.partition(request.partition_id)
         validation.check_destination(request.destination, self._snapshot_roots)
-        report = partition.snapshot(request.destination, _checkpoint(context))
+        report = partition.snapshot(request.destination, checkpoint_of(context))
         return pb.SnapshotPartitionResponse(
             files=report.files, bytes=report.bytes, images=report.images, patches=report.patches
         )
@@ -161,7 +178,7 @@ class ShardServicer(ShardServiceServicer):
     def ScrubPartition(
         self, request: pb.ScrubPartitionRequest, context: grpc.ServicerContext
     ) -> pb.ScrubPartitionResponse:
-        report = self._shard.partition(request.partition_id).scrub(_checkpoint(context))
+        report = self._shard.partition(request.partition_id).scrub(checkpoint_of(context))
         return pb.ScrubPartitionResponse(
             images=report.images,
             patches=report.patches,
@@ -172,33 +189,22 @@ class ShardServicer(ShardServiceServicer):
             ],
         )
 
-    def CopyPartition(
-        self, request: pb.CopyPartitionRequest, context: grpc.ServicerContext
-    ) -> Iterator[pb.CopyPartitionResponse]:
-        _refuse("move partitions; copy the data directory of a stopped shard")
 
-    def SplitPartition(
-        self, request: pb.SplitPartitionRequest, context: grpc.ServicerContext
-    ) -> pb.SplitPartitionResponse:
-        _refuse("split partitions; start a new collection with more partitions")
+def shard_service(
+    shard: Shard,
+    snapshot_roots: Sequence[str] = (),
+    replication: Replication | None = None,
+) -> Service:
+    """The service to be run by `service_runtime`.
 
-
-def shard_service(shard: Shard, snapshot_roots: Sequence[str] = ()) -> Service:
-    """The service to be run by `service_runtime`."""
-    servicer = ShardServicer(shard, snapshot_roots)
+    Without `replication` it reaches other shards by plain channels, and forgets no deletions.
+    """
+    servicer = ShardServicer(shard, replication or Replication(shard), snapshot_roots)
     return Service(SERVICE_NAME, servicer, add_ShardServiceServicer_to_server)
 
 
-def _checkpoint(context: grpc.ServicerContext) -> Callable[[], None]:
-    until = time.monotonic() + remaining_s(context)
-
-    def check() -> None:
-        if time.monotonic() > until:
-            raise DeadlineExceeded(
-                "DEADLINE_EXCEEDED", "the call ran out of time; give it a longer deadline"
-            )
-
-    return check
+def _stored_versions(outcomes: Sequence[Outcome]) -> list[int]:
+    return [0 if outcome.after is None else outcome.after.version for outcome in outcomes]
 
 
 def _result(partition_id: str, outcome: PartitionAnswer | PatchsearchError) -> pb.PartitionResult:
@@ -209,7 +215,3 @@ def _result(partition_id: str, outcome: PartitionAnswer | PatchsearchError) -> p
         patches=outcome.patches,
         candidates_read=outcome.candidates_read,
     )
-
-
-def _refuse(what: str) -> NoReturn:
-    raise Unimplemented("NOT_OFFERED", f"this version does not {what}")

@@ -64,6 +64,12 @@ class ShardSettings(ServiceSettings):
         description="Absolute directories and URL prefixes below which snapshots may be written, "
         "besides DATA/snapshots.",
     )
+    tombstone_keep_hours: float = Field(
+        168.0,
+        gt=0,
+        description="Hours that a deletion is remembered. A replica that missed it and stays away "
+        "for longer can bring the image back.",
+    )
     map_gb: float = Field(
         1.0, gt=0, le=65536, description="First size of a partition's LMDB map, in GiB; it grows."
     )

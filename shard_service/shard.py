@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import shutil
+import sys
 import threading
-from collections.abc import Sequence
+import uuid
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from patchsearch.errors import (
     DeadlineExceeded,
-    FailedPrecondition,
     InvalidArgument,
     NotFound,
     PatchsearchError,
@@ -21,15 +23,21 @@ from service_runtime.logs import logger
 from shard_service import validation
 from shard_service.answers import PartitionAnswer, PartitionHit, merged_hits
 from shard_service.checkpoint import Checkpoint, no_checkpoint
+from shard_service.derived_files import move_aside, remove_directory, sync_path
 from shard_service.directory_lock import DirectoryLock
+from shard_service.identity_checks import check_identity, check_same
 from shard_service.index.codebook import SharedCodebooks
 from shard_service.maintenance.recall import Observe
 from shard_service.options import PartitionOptions
 from shard_service.partition import Partition, not_observed
 from shard_service.partition_files import UNFINISHED, create_partition
+from shard_service.replication.copying import remove_copies
 from shard_service.search.query import PartitionQuery
 from shard_service.snapshots.staging import remove_leftovers
 from shard_service.store.meta import Identity
+from shard_service.timings import NOT_TIMED, Timings
+
+_DROP_WAIT_S = 5.0
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -55,14 +63,17 @@ class Shard:
         *,
         search_threads: int = 1,
         observe: Observe = not_observed,
+        timings: Timings = NOT_TIMED,
     ) -> None:
         self._data = data
         self._options = options
         self._codebooks = SharedCodebooks()
         self._observe = observe
+        self._timings = timings
         self._partitions: dict[str, Partition] = {}
         self._failures: dict[str, PatchsearchError] = {}
         self._changing = threading.Lock()
+        self._reserved: set[str] = set()
         # One build at a time: each one reads much and computes on all the threads that it may.
         self._slots = threading.Semaphore(1)
         self._lock: DirectoryLock | None = None
@@ -88,7 +99,11 @@ class Shard:
         for folder in (self._data / "snapshots", *self._data.glob("snapshots/*/")):
             remove_leftovers(folder)
         log = logger("shard")
+        remove_copies(self._data)
         for path in sorted(parent.iterdir()):
+            # What was moved aside.
+            if path.name.startswith("."):
+                continue
             try:
                 self._partitions[path.name] = self._opened(path)
             except PatchsearchError as error:
@@ -102,21 +117,81 @@ class Shard:
         Raises InvalidArgument PARTITION_INVALID, FailedPrecondition PARTITION_EXISTS or
         ENCODER_MISMATCH.
         """
-        validation.check_partition(identity.partition_id, identity.hash_start, identity.hash_end)
-        if not identity.fingerprint or not 1 <= identity.dim <= 4096 or identity.dim % 64:
-            raise InvalidArgument(
-                "PARTITION_INVALID",
-                f"partition {identity.partition_id} has fingerprint {identity.fingerprint!r} and "
-                f"{identity.dim} numbers a vector; name the encoder, and give a multiple of 64 "
-                "up to 4096",
-            )
-        with self._changing:
-            if self._is_there(identity.partition_id):
-                self._check_same(self.partition(identity.partition_id).identity, identity)
+        check_identity(identity)
+        with self.reserved(identity.partition_id) as path:
+            if path.exists():
+                check_same(self.partition(identity.partition_id).identity, identity)
                 return False
-            path = self._parent / identity.partition_id
             create_partition(path, identity, self._options.map_bytes)
             self._partitions[path.name] = self._opened(path)
+            return True
+
+    @contextmanager
+    def reserved(self, partition_id: str) -> Iterator[Path]:
+        """Where a partition lies or is to lie, for the one who creates, fetches or drops it.
+
+        Raises InvalidArgument PARTITION_INVALID for a malformed id, and Unavailable NOT_READY while
+        another one does, or the shard is not open.
+        """
+        validation.check_partition_id(partition_id)
+        with self._changing:
+            if not self._ready:
+                raise Unavailable("NOT_READY", "the shard is opening its partitions; try again")
+            if partition_id in self._reserved:
+                raise Unavailable(
+                    "NOT_READY",
+                    f"partition {partition_id} is being created, fetched or dropped; try again",
+                )
+            self._reserved.add(partition_id)
+        try:
+            yield self._parent / partition_id
+        finally:
+            with self._changing:
+                self._reserved.discard(partition_id)
+
+    def staging(self) -> Path:
+        """A new name for a directory that is to become a partition; removed at the next start."""
+        return self._parent / f"{UNFINISHED}{uuid.uuid4().hex}"
+
+    def install(self, staging: Path, partition_id: str) -> None:
+        """Puts a whole directory in the place of a partition that is not here, or cannot be opened,
+        and serves it. To be called within `reserved`.
+
+        What cannot be opened is kept aside, the last one only. Raises what opening raises; the
+        directory is gone then.
+        """
+        path = self._parent / partition_id
+        if path.exists():
+            move_aside(path)
+        staging.rename(path)
+        sync_path(self._parent)
+        sys.audit("patchsearch.shard", "after-install", str(path))
+        try:
+            self._partitions[partition_id] = self._opened(path)
+        except BaseException:
+            remove_directory(path)
+            raise
+        self._failures.pop(partition_id, None)
+
+    def drop(self, partition_id: str) -> bool:
+        """Stops serving a partition at once and deletes its files; False when it was not here.
+
+        Searches that are running end first, as far as they take no more than some seconds; writes
+        that wait are answered. Whoever is killed meanwhile leaves it whole or gone. Raises
+        Unavailable NOT_READY as `reserved` does.
+        """
+        with self.reserved(partition_id) as path:
+            partition = self._partitions.pop(partition_id, None)
+            self._failures.pop(partition_id, None)
+            if partition is not None:
+                partition.close(wait_s=_DROP_WAIT_S)
+            if not path.exists():
+                return False
+            gone = self.staging()
+            path.rename(gone)
+            sync_path(self._parent)
+            sys.audit("patchsearch.shard", "mid-drop", str(gone))
+            shutil.rmtree(gone, ignore_errors=True)
             return True
 
     def partition(self, partition_id: str) -> Partition:
@@ -140,8 +215,10 @@ class Shard:
         """Those asked for, or all that could be opened; by id."""
         if not partition_ids and not self._ready:
             raise Unavailable("NOT_READY", "the shard is opening its partitions; try again")
-        wanted = sorted(set(partition_ids)) or sorted(self._partitions)
-        return [self.partition(partition_id) for partition_id in wanted]
+        if partition_ids:
+            return [self.partition(partition_id) for partition_id in sorted(set(partition_ids))]
+        # One look, so that one that is dropped meanwhile is no failure.
+        return [partition for _, partition in sorted(self._partitions.items())]
 
     def search(
         self,
@@ -149,6 +226,7 @@ class Shard:
         query: PartitionQuery,
         fingerprint: str,
         checkpoint: Checkpoint = no_checkpoint,
+        epoch: int = 0,
     ) -> ShardAnswer:
         """Searches the partitions listed, each once, and merges what they find.
 
@@ -159,7 +237,7 @@ class Shard:
 
         def answer(partition_id: str) -> PartitionAnswer | PatchsearchError:
             try:
-                return self.partition(partition_id).search(query, fingerprint, checkpoint)
+                return self.partition(partition_id).search(query, fingerprint, checkpoint, epoch)
             except (InvalidArgument, DeadlineExceeded):
                 raise
             except PatchsearchError as error:
@@ -177,9 +255,10 @@ class Shard:
         """Closes every partition and lets the directory go; again is not an error."""
         self._ready = False
         with self._changing:
-            for partition in self._partitions.values():
-                partition.close()
+            partitions = list(self._partitions.values())
             self._partitions.clear()
+        for partition in partitions:
+            partition.close()
         if self._side_by_side is not None:
             self._side_by_side.shutdown()
         if self._lock is not None:
@@ -188,30 +267,20 @@ class Shard:
 
     def _opened(self, path: Path) -> Partition:
         return Partition(
-            path, self._options, self._slots, self._codebooks, self._observe, path.name
+            path,
+            self._options,
+            self._slots,
+            self._codebooks,
+            self._observe,
+            path.name,
+            self._timings,
         )
+
+    @property
+    def data(self) -> Path:
+        """The data directory."""
+        return self._data
 
     @property
     def _parent(self) -> Path:
         return self._data / "partitions"
-
-    def _is_there(self, partition_id: str) -> bool:
-        return (self._parent / partition_id).exists()
-
-    @staticmethod
-    def _check_same(mine: Identity, wanted: Identity) -> None:
-        if (mine.hash_start, mine.hash_end) != (wanted.hash_start, wanted.hash_end):
-            raise FailedPrecondition(
-                "PARTITION_EXISTS",
-                f"partition {mine.partition_id} exists and holds hashes {mine.hash_start:016x} to "
-                f"{mine.hash_end:016x}, not {wanted.hash_start:016x} to {wanted.hash_end:016x}: "
-                "mend the placement",
-            )
-        if (mine.fingerprint, mine.dim) != (wanted.fingerprint, wanted.dim):
-            raise FailedPrecondition(
-                "ENCODER_MISMATCH",
-                f"partition {mine.partition_id} holds vectors of {mine.encoder} "
-                f"({mine.fingerprint}), not of {wanted.encoder} ({wanted.fingerprint}): start "
-                f"{mine.encoder}, or start a new collection",
-                metadata={"expected": mine.fingerprint, "given": wanted.fingerprint},
-            )

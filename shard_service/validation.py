@@ -25,6 +25,7 @@ MAX_LEVEL = 65535
 MAX_OVERSAMPLE = 100
 # float16 rounding moves the length of a unit vector by less than 0.001.
 _LENGTH_TOLERANCE = 0.01
+_ADDRESS = re.compile(r"(\[[0-9a-fA-F:.%]{2,64}\]|[A-Za-z0-9._-]{1,253}):[0-9]{1,5}")
 _PARTITION_ID = re.compile(r"[a-z0-9-]{1,64}")
 
 
@@ -52,12 +53,25 @@ def check_key(key: bytes) -> None:
         )
 
 
-def check_partition(partition_id: str, hash_start: int, hash_end: int) -> None:
-    """Raises InvalidArgument PARTITION_INVALID for a malformed id or an empty hash range."""
+def check_partition_id(partition_id: str) -> None:
+    """Raises InvalidArgument PARTITION_INVALID for a malformed id: it becomes a file name."""
     if _PARTITION_ID.fullmatch(partition_id) is None:
         raise InvalidArgument(
-            "PARTITION_INVALID", f"partition id {partition_id!r} must match [a-z0-9-]{{1,64}}"
+            "PARTITION_INVALID", f"partition id {partition_id[:80]!r} must match [a-z0-9-]{{1,64}}"
         )
+
+
+def check_source(address: str) -> None:
+    """Raises InvalidArgument SOURCE_INVALID unless `address` is host:port."""
+    if _ADDRESS.fullmatch(address) is None:
+        raise InvalidArgument(
+            "SOURCE_INVALID", f"{address[:300]!r} is no address of a shard; give host:port"
+        )
+
+
+def check_partition(partition_id: str, hash_start: int, hash_end: int) -> None:
+    """Raises InvalidArgument PARTITION_INVALID for a malformed id or an empty hash range."""
+    check_partition_id(partition_id)
     if not 0 <= hash_start <= hash_end < 1 << 64:
         raise InvalidArgument(
             "PARTITION_INVALID",
@@ -116,6 +130,18 @@ def check_vectors(vectors: NDArray[np.floating[Any]], dim: int, what: str) -> No
         raise InvalidArgument(
             "VECTOR_INVALID",
             f"{what} {row} has length {lengths[row]:g}; send unit vectors of finite numbers",
+        )
+
+
+def check_stored_vectors(vectors: NDArray[np.floating[Any]], dim: int, what: str) -> None:
+    """Checks (n, d) rows that were stored before: d == dim, finite.
+
+    Their length was checked when they came; rounding may have moved it beyond the tolerance since.
+    Raises InvalidArgument VECTOR_INVALID.
+    """
+    if vectors.ndim != 2 or vectors.shape[1] != dim or not np.isfinite(vectors).all():
+        raise InvalidArgument(
+            "VECTOR_INVALID", f"{what}s are no finite numbers, {dim} each: the copy is damaged"
         )
 
 

@@ -9,16 +9,25 @@ from importlib import metadata
 import typer
 
 from patchsearch.cli import (
+    backup_command,
     bench_command,
+    cluster_commands,
     evaluate_command,
+    export_command,
     image_commands,
     ingest_command,
+    judge_command,
     restore_command,
     search_command,
     serve_command,
     shard_commands,
+    tls_command,
+    token_command,
+    ui_command,
     verify_command,
 )
+from patchsearch.cli.json_output import print_json
+from patchsearch.cli.options import AsJson
 from patchsearch.errors import PatchsearchError
 
 FAILED, UNREACHABLE = 1, 3
@@ -31,23 +40,34 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 app.command("serve")(serve_command.serve)
+app.command("ui")(ui_command.ui)
 app.command("ingest")(ingest_command.ingest)
 app.command("search")(search_command.search)
+app.command("judge")(judge_command.judge)
+app.command("export")(export_command.export)
 app.command("get")(image_commands.get)
 app.command("delete")(image_commands.delete)
 app.command("list")(image_commands.list_images)
 app.command("describe")(image_commands.describe)
 app.command("verify")(verify_command.verify)
+app.command("backup")(backup_command.backup)
 app.command("restore")(restore_command.restore)
 app.command("evaluate")(evaluate_command.evaluate)
 app.add_typer(shard_commands.app)
+app.add_typer(cluster_commands.app)
 app.add_typer(bench_command.app)
+app.add_typer(tls_command.app)
+app.add_typer(token_command.app)
 
 
 @app.command()
-def version() -> None:
+def version(as_json: AsJson = False) -> None:
     """Print the version."""
-    typer.echo(metadata.version("patchsearch"))
+    number = metadata.version("patchsearch")
+    if as_json:
+        print_json({"version": number})
+    else:
+        typer.echo(number)
 
 
 def run(arguments: Sequence[str]) -> int:

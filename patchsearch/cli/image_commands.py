@@ -6,20 +6,25 @@ from typing import Annotated
 
 import typer
 
+from patchsearch.cli.connection import calls_server
 from patchsearch.cli.json_output import print_json
 from patchsearch.cli.options import DEFAULT_ADDRESS, Address, AsJson, TimeoutS
 from patchsearch.client import Client
+from patchsearch.wire.security import ChannelSecurity
 
 
+@calls_server
 def get(
     image_id: str,
     vectors: Annotated[bool, typer.Option(help="with the vectors (JSON only)")] = False,
     as_json: AsJson = False,
     timeout_s: TimeoutS = 30.0,
     address: Address = DEFAULT_ADDRESS,
+    *,
+    security: ChannelSecurity,
 ) -> None:
     """Tell what is stored of one image."""
-    with Client(address, timeout_s=timeout_s) as client:
+    with Client(address, timeout_s=timeout_s, security=security) as client:
         detail = client.get(image_id, include_vectors=vectors)
     if as_json:
         print_json(detail)
@@ -35,14 +40,17 @@ def get(
         typer.echo(f"  {place:24} level {patch.level}  score {patch.selection_score:.3f}")
 
 
+@calls_server
 def delete(
     image_ids: Annotated[list[str], typer.Argument(metavar="IMAGE_ID...")],
     as_json: AsJson = False,
     timeout_s: TimeoutS = 30.0,
     address: Address = DEFAULT_ADDRESS,
+    *,
+    security: ChannelSecurity,
 ) -> None:
     """Delete images with all their patches; what is not there is no error."""
-    with Client(address, timeout_s=timeout_s) as client:
+    with Client(address, timeout_s=timeout_s, security=security) as client:
         deleted = client.delete(image_ids)
     if as_json:
         print_json({"deleted_image_ids": deleted})
@@ -50,14 +58,17 @@ def delete(
         typer.echo(f"deleted {len(deleted)} of {len(image_ids)}")
 
 
+@calls_server
 def list_images(
     prefix: Annotated[str, typer.Option(help="only ids that begin with this")] = "",
     as_json: AsJson = False,
     timeout_s: TimeoutS = 30.0,
     address: Address = DEFAULT_ADDRESS,
+    *,
+    security: ChannelSecurity,
 ) -> None:
     """List images by id; --json prints one object a line."""
-    with Client(address, timeout_s=timeout_s) as client:
+    with Client(address, timeout_s=timeout_s, security=security) as client:
         for image in client.list(prefix=prefix):
             if as_json:
                 print_json(image, indent=None)
@@ -66,11 +77,16 @@ def list_images(
                 typer.echo(f"{image.image_id}\t{size}\t{image.patch_count} patches\t{image.uri}")
 
 
+@calls_server
 def describe(
-    as_json: AsJson = False, timeout_s: TimeoutS = 30.0, address: Address = DEFAULT_ADDRESS
+    as_json: AsJson = False,
+    timeout_s: TimeoutS = 30.0,
+    address: Address = DEFAULT_ADDRESS,
+    *,
+    security: ChannelSecurity,
 ) -> None:
     """Tell the state of the collection: encoder, sizes, partitions."""
-    with Client(address, timeout_s=timeout_s) as client:
+    with Client(address, timeout_s=timeout_s, security=security) as client:
         state = client.describe()
     if as_json:
         print_json(state)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterable
-from contextlib import ExitStack
+from contextlib import ExitStack, redirect_stdout
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
@@ -12,15 +14,36 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
 from rich.progress import Progress as ProgressBar
 
-from ingest import FailureLog, Manifest, PhotoSource, Progress, Summary, find_photos, run_ingest
+from ingest import (
+    FailureLog,
+    Manifest,
+    PhotoSource,
+    Progress,
+    RayOptions,
+    Summary,
+    find_photos,
+    run_ingest,
+    run_ingest_on_ray,
+)
+from patchsearch.cli.connection import calls_server
 from patchsearch.cli.json_output import print_json
 from patchsearch.cli.options import DEFAULT_ADDRESS, Address, AsJson
 from patchsearch.client import Client
 from patchsearch.results import IngestResult
+from patchsearch.wire.security import ChannelSecurity
+
+
+class Runner(StrEnum):
+    """Where photos are read and sent from."""
+
+    LOCAL = "local"
+    RAY = "ray"
+
 
 MANIFEST_SUFFIXES = {".csv", ".jsonl", ".ndjson"}
 
 
+@calls_server
 def ingest(
     photos: Annotated[
         list[str],
@@ -34,8 +57,21 @@ def ingest(
     errors_to: Annotated[
         Path | None, typer.Option(help="write the photos that failed to this JSONL file")
     ] = None,
+    runner: Annotated[
+        Runner, typer.Option(help="read and send from this process, or by workers of a Ray cluster")
+    ] = Runner.LOCAL,
+    ray_cluster: Annotated[
+        str | None,
+        typer.Option(
+            envvar="RAY_ADDRESS",
+            help="Ray cluster, as `ray start` tells it; without it one is started on this machine",
+        ),
+    ] = None,
+    ray_workers: Annotated[int, typer.Option(min=1, help="workers of the Ray runner")] = 2,
     as_json: AsJson = False,
     address: Address = DEFAULT_ADDRESS,
+    *,
+    security: ChannelSecurity,
 ) -> None:
     """Store photos. Run it again to go on: what is in is skipped by content digest.
 
@@ -54,7 +90,6 @@ def ingest(
     )
     with ExitStack() as stack:
         failures = stack.enter_context(FailureLog(errors_to)) if errors_to else None
-        client = stack.enter_context(Client(address))
         stack.enter_context(bar)
         task = bar.add_task("ingest", total=total, rate=0.0, patches=0)
 
@@ -69,9 +104,24 @@ def ingest(
         def move(state: Progress) -> None:
             bar.update(task, completed=state.done, rate=state.photos_per_s, patches=state.patches)
 
-        summary = run_ingest(
-            client, sources, total=total, selector=selector, on_result=tell, on_progress=move
-        )
+        if runner is Runner.RAY:
+            # Ray tells of dead workers on standard output, which holds the result alone.
+            with redirect_stdout(sys.stderr):
+                summary = run_ingest_on_ray(
+                    address,
+                    sources,
+                    options=RayOptions(ray_cluster, ray_workers),
+                    security=security,
+                    total=total,
+                    selector=selector,
+                    on_result=tell,
+                    on_progress=move,
+                )
+        else:
+            client = stack.enter_context(Client(address, security=security))
+            summary = run_ingest(
+                client, sources, total=total, selector=selector, on_result=tell, on_progress=move
+            )
     _report(summary, as_json)
     if summary.stopped_by is not None:
         raise summary.stopped_by

@@ -33,6 +33,13 @@ def restore(
     fingerprint: Annotated[
         str, typer.Option(help="refuse vectors of an encoder with another fingerprint")
     ] = "",
+    shard: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--shard",
+            help="SOURCE is a backup of a cluster: what this shard held of it; may be repeated",
+        ),
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Put partitions back from snapshots; every byte is compared with its checksum.
@@ -45,6 +52,8 @@ def restore(
         raise FailedPrecondition(
             "EXTRA_MISSING", f"restoring needs {error.name}: pip install 'patchsearch[server]'"
         ) from error
+    if shard:
+        sources = [one for source in sources for one in _snapshots(source, shard)]
     console = Console(stderr=True)
     bar = Progress(
         TextColumn("restore {task.description}", markup=False),
@@ -77,6 +86,13 @@ def restore(
                     f"{one['partition_id']}: {one['images']} images, {one['patches']} patches, "
                     f"{one['bytes']} bytes from {one['source']}"
                 )
+
+
+def _snapshots(source: str, shards: list[str]) -> list[str]:
+    """The snapshots in a backup of a cluster that belong on these shards."""
+    from cluster.backup import read_backup, snapshots_of
+
+    return snapshots_of(read_backup(source), source, shards)
 
 
 def _plain(source: str, data: Path, summary: SnapshotSummary) -> dict[str, Any]:

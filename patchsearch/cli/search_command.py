@@ -3,23 +3,30 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 from urllib.parse import unquote, urlsplit
 
 import typer
 
+from patchsearch.cli.connection import calls_server
 from patchsearch.cli.json_output import print_json
 from patchsearch.cli.options import DEFAULT_ADDRESS, Address, AsJson, TimeoutS
 from patchsearch.client import Client
 from patchsearch.errors import InvalidArgument
+from patchsearch.exports.set_file import read_set
+from patchsearch.feedback import feedback_terms, unjudged
 from patchsearch.geometry import Box
-from patchsearch.query import Crop, Region, SearchOptions, Term, Text
+from patchsearch.query import Crop, PatchRef, Region, SearchOptions, Term, Text
 from patchsearch.results import Hit, SearchResult
+from patchsearch.wire.requests import MAX_K
+from patchsearch.wire.security import ChannelSecurity
 
 _REGION = re.compile(r"(?P<path>.+)@(?P<box>-?\d+,-?\d+,-?\d+,-?\d+)")
 
 
+@calls_server
 def search(
     text: Annotated[list[str] | None, typer.Option(help="what to look for, in words")] = None,
     image: Annotated[
@@ -30,8 +37,18 @@ def search(
         list[str] | None, typer.Option(help="push away from this picture (like --image)")
     ] = None,
     push: Annotated[
-        float, typer.Option(min=0.01, help="how much --not-... counts against 1 for the rest")
+        float,
+        typer.Option(min=0.01, help="how much --not-... and what was rejected count against 1"),
     ] = 0.5,
+    judged: Annotated[
+        Path | None,
+        typer.Option(
+            help="a set (`patchsearch judge`): towards what it accepts, away from the rest"
+        ),
+    ] = None,
+    new: Annotated[
+        bool, typer.Option("--new", help="with --judged: leave out what was judged already")
+    ] = False,
     k: Annotated[int, typer.Option("-k", help="hits to find, 1 to 1000")] = 16,
     threshold: Annotated[
         float | None, typer.Option(help="leave out hits with a cosine below this")
@@ -55,18 +72,26 @@ def search(
     sheet: Annotated[Path | None, typer.Option(help="draw the hits into this PNG")] = None,
     timeout_s: TimeoutS = 30.0,
     address: Address = DEFAULT_ADDRESS,
+    *,
+    security: ChannelSecurity,
 ) -> None:
     """Find the patches nearest to a mix of texts and pictures.
 
     Options repeat: the query is the mean of all of them. No hits is an answer, exit status 0.
+    With --judged, what was asked counts half as much as the mean of what was accepted.
     """
     terms: list[Term] = [Text(words) for words in text or ()]
     terms += [_picture(argument, 1.0) for argument in image or ()]
     terms += [Text(words, -push) for words in not_text or ()]
     terms += [_picture(argument, -push) for argument in not_image or ()]
-    if not terms:
-        raise typer.BadParameter("give at least one --text or --image")
-    options = SearchOptions(k=k, exact=exact)
+    if not terms and judged is None:
+        raise typer.BadParameter("give at least one --text or --image, or --judged")
+    if new and judged is None:
+        raise typer.BadParameter("--new needs --judged")
+    seen = [] if judged is None else read_set(judged)
+    terms = feedback_terms(terms, seen, push=push) if seen else terms
+    options = SearchOptions(k=min(k + len(seen), MAX_K) if new and 0 < k <= MAX_K else k)
+    options["exact"] = exact
     if threshold is not None:
         options["score_threshold"] = threshold
     if min_coverage is not None:
@@ -79,8 +104,10 @@ def search(
         options["ef"] = ef
     if nprobe is not None:
         options["nprobe"] = nprobe
-    with Client(address, timeout_s=timeout_s) as client:
+    with Client(address, timeout_s=timeout_s, security=security) as client:
         result = client.search(*terms, **options)
+    if new:
+        result = replace(result, hits=tuple(unjudged(result, seen)[:k]))
     if sheet is not None:
         _draw(sheet, terms, result)
     if as_json:
@@ -122,7 +149,9 @@ def _draw(path: Path, terms: list[Term], result: SearchResult) -> None:
     queries = []
     for term in terms:
         avoided = term.weight < 0
-        if isinstance(term, Text):
+        if isinstance(term, PatchRef):
+            queries.append(SheetQuery(None, caption=term.image_id, is_avoided=avoided))
+        elif isinstance(term, Text):
             queries.append(SheetQuery(None, caption=term.text, is_avoided=avoided))
         elif isinstance(term, Crop):
             queries.append(SheetQuery(term.pixels, is_avoided=avoided))

@@ -15,6 +15,7 @@ from patchsearch.errors import PatchsearchError
 from patchsearch.shard.v1 import shard_service_pb2 as pb
 from patchsearch.shard.v1.shard_service_pb2_grpc import ShardServiceStub
 from patchsearch.wire.channel import channel_options, error_of_call
+from patchsearch.wire.security import ChannelSecurity, open_plain_or_tls
 
 _MAX_MESSAGE_MB = 64
 _QUICK_S = 30.0
@@ -31,12 +32,11 @@ class ShardCalls:
     Use it as a context manager. One thread at a time.
     """
 
-    def __init__(self, address: str, timeout_s: float) -> None:
+    def __init__(self, address: str, timeout_s: float, security: ChannelSecurity) -> None:
         self._address = address
         self._timeout_s = timeout_s
-        self._channel = grpc.insecure_channel(
-            address, options=list(channel_options(_MAX_MESSAGE_MB))
-        )
+        self._metadata = tuple(security.metadata())
+        self._channel = open_plain_or_tls(address, security, channel_options(_MAX_MESSAGE_MB))
         self.stub = ShardServiceStub(self._channel)
 
     def __enter__(self) -> Self:
@@ -55,7 +55,9 @@ class ShardCalls:
         timeout_s = min(_QUICK_S, self._timeout_s)
         request = pb.DescribePartitionsRequest(partition_ids=partition_ids)
         try:
-            answer = self.stub.DescribePartitions(request, timeout=timeout_s)
+            answer = self.stub.DescribePartitions(
+                request, timeout=timeout_s, metadata=self._metadata
+            )
         except grpc.RpcError as error:
             raise error_of_call(error, self._address, timeout_s) from error
         return list(answer.partitions)
@@ -68,7 +70,7 @@ class ShardCalls:
         request: Any,
     ) -> _Answer:
         """The answer of a call that may take long; on a terminal a line tells how far it is."""
-        future = method.future(request, timeout=self._timeout_s)
+        future = method.future(request, timeout=self._timeout_s, metadata=self._metadata)
         try:
             with contextlib.suppress(grpc.FutureTimeoutError):
                 return future.result(timeout=_PATIENCE_S)

@@ -10,11 +10,13 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from patchsearch.cli.connection import calls_server
 from patchsearch.cli.json_output import print_json
 from patchsearch.cli.options import AsJson
 from patchsearch.cli.shard_calls import ShardCalls
 from patchsearch.errors import PatchsearchError
 from patchsearch.shard.v1 import shard_service_pb2 as pb
+from patchsearch.wire.security import ChannelSecurity
 
 app = typer.Typer(
     name="shard", help="Look after one shard and its partitions.", no_args_is_help=True
@@ -43,13 +45,16 @@ Row = Mapping[str, Any]
 
 
 @app.command()
+@calls_server
 def describe(
     address: Annotated[str, typer.Argument(metavar="ADDRESS", help="host:port of the shard")],
     as_json: AsJson = False,
     timeout_s: LongTimeoutS = 30.0,
+    *,
+    security: ChannelSecurity,
 ) -> None:
     """Tell the state of the shard's partitions."""
-    with ShardCalls(address, timeout_s) as shard:
+    with ShardCalls(address, timeout_s, security) as shard:
         rows = [_state(one) for one in shard.describe()]
     if as_json:
         print_json({"partitions": rows})
@@ -71,11 +76,14 @@ def describe(
 
 
 @app.command()
+@calls_server
 def seal(
     partitions: Partitions = None,
     address: Address = DEFAULT_SHARD,
     as_json: AsJson = False,
     timeout_s: LongTimeoutS = _HOURS_S,
+    *,
+    security: ChannelSecurity,
 ) -> None:
     """Seal what has grown now, whatever its size, and wait until its index serves."""
 
@@ -84,15 +92,26 @@ def seal(
         answer = shard.run("sealing", name, shard.stub.SealPartition, request)
         return {"sealed_patches": answer.sealed_patches}
 
-    _each(partitions, address, timeout_s, as_json, call, {"sealed_patches": "sealed patches"})
+    _each(
+        partitions,
+        address,
+        security,
+        timeout_s,
+        as_json,
+        call,
+        {"sealed_patches": "sealed patches"},
+    )
 
 
 @app.command()
+@calls_server
 def compact(
     partitions: Partitions = None,
     address: Address = DEFAULT_SHARD,
     as_json: AsJson = False,
     timeout_s: LongTimeoutS = _HOURS_S,
+    *,
+    security: ChannelSecurity,
 ) -> None:
     """Make one segment of all, without deleted rows and with the shard's index profile."""
 
@@ -102,15 +121,18 @@ def compact(
         return {"merged_segments": answer.merged_segments, "dropped_rows": answer.dropped_rows}
 
     columns = {"merged_segments": "segments that became one", "dropped_rows": "rows dropped"}
-    _each(partitions, address, timeout_s, as_json, call, columns)
+    _each(partitions, address, security, timeout_s, as_json, call, columns)
 
 
 @app.command()
+@calls_server
 def scrub(
     partitions: Partitions = None,
     address: Address = DEFAULT_SHARD,
     as_json: AsJson = False,
     timeout_s: LongTimeoutS = _HOURS_S,
+    *,
+    security: ChannelSecurity,
 ) -> None:
     """Read everything on the shard's disk and compare it with its checksums.
 
@@ -132,10 +154,13 @@ def scrub(
         }
 
     columns = {"images": "images", "patches": "patches", "segments": "segments"}
-    _each(partitions, address, timeout_s, as_json, call, {**columns, "damages": "damages"})
+    _each(
+        partitions, address, security, timeout_s, as_json, call, {**columns, "damages": "damages"}
+    )
 
 
 @app.command()
+@calls_server
 def snapshot(
     to: Annotated[
         str,
@@ -148,6 +173,8 @@ def snapshot(
     address: Address = DEFAULT_SHARD,
     as_json: AsJson = False,
     timeout_s: LongTimeoutS = _HOURS_S,
+    *,
+    security: ChannelSecurity,
 ) -> None:
     """Copy partitions, each as of one moment, while the shard is searched and written."""
 
@@ -164,12 +191,13 @@ def snapshot(
         }
 
     columns = {name: name for name in ("destination", "images", "patches", "files", "bytes")}
-    _each(partitions, address, timeout_s, as_json, call, columns)
+    _each(partitions, address, security, timeout_s, as_json, call, columns)
 
 
 def _each(
     named: Sequence[str] | None,
     address: str,
+    security: ChannelSecurity,
     timeout_s: float,
     as_json: bool,
     call: Callable[[ShardCalls, str], Row],
@@ -178,7 +206,7 @@ def _each(
     """Calls once for each partition, one after the other; one that fails does not stop the rest."""
     rows: list[Row] = []
     failed = False
-    with ShardCalls(address, timeout_s) as shard:
+    with ShardCalls(address, timeout_s, security) as shard:
         for name in [one.partition_id for one in shard.describe(named or ())]:
             row: dict[str, Any] = {"partition_id": name}
             try:

@@ -12,10 +12,6 @@ from pathlib import Path
 from types import TracebackType
 from typing import Literal, Self
 
-import grpc
-from grpc_health.v1 import health_pb2, health_pb2_grpc
-
-from patchsearch.errors import Unavailable
 from patchsearch.ports import refuse_taken
 from patchsearch.serving.child import Child, RestartPolicy
 from patchsearch.serving.directory import DataDirectory
@@ -169,7 +165,6 @@ class EmbeddedCluster:
             host=self._host,
         )
         self._await(router)
-        self._await_health(router)
         directory.remember_partitions()
         self._announce()
         for child in self._children:
@@ -216,25 +211,6 @@ class EmbeddedCluster:
         self._progress(
             f"{child.name} ready at {child.address} ({time.monotonic() - started:.1f} s)"
         )
-
-    def _await_health(self, router: Child) -> None:
-        until = time.monotonic() + self._start_timeout_s
-        options = [("grpc.enable_http_proxy", 0)]
-        with grpc.insecure_channel(router.address, options=options) as channel:
-            health = health_pb2_grpc.HealthStub(channel)
-            while True:
-                try:
-                    answer = health.Check(health_pb2.HealthCheckRequest(), timeout=5)
-                    if answer.status == health_pb2.HealthCheckResponse.SERVING:
-                        return
-                except grpc.RpcError:
-                    pass
-                router.raise_if_ended()
-                if self._cancelled():
-                    raise Unavailable("CANCELLED", "stopped while starting")
-                if time.monotonic() > until:
-                    raise Unavailable("CHILD_SLOW", "the router did not report to be serving")
-                time.sleep(0.05)
 
     def _restarted(self, child: Child) -> None:
         self._progress(f"{child.name} died and was started again (process {child.pid})")

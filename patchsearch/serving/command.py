@@ -6,7 +6,7 @@ import queue
 import signal
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from types import FrameType
 from typing import Literal
@@ -28,13 +28,15 @@ def serve(
     drain_s: float = 10.0,
     arguments: Mapping[Role, Sequence[str]] | None = None,
     programs: Programs | None = None,
+    page: Callable[[str], AbstractContextManager[str]] | None = None,
     echo: Callable[[str], None] = print,
 ) -> int:
     """Serves `data` until SIGINT, SIGTERM or SIGHUP; returns the program's exit status.
 
     0 after a signal; 1 with one line on standard error when it cannot start, or when a child keeps
-    dying. Steps of starting go to standard error; `echo` gets the line with the address. A second
-    signal while stopping kills what has not stopped yet. Call it from the main thread.
+    dying. Steps of starting go to standard error; `echo` gets the line with the address. `page`
+    serves a web page over the router at an address, and gives its URL. A second signal while
+    stopping kills what has not stopped yet. Call it from the main thread.
     """
     signals: queue.SimpleQueue[str] = queue.SimpleQueue()
     with _caught(signals):
@@ -53,8 +55,10 @@ def serve(
             cancelled=lambda: not signals.empty(),
         )
         try:
-            with cluster:
+            with cluster, page(cluster.address) if page else nullcontext() as url:
                 echo(f"patchsearch serves {Path(data).absolute()} at {cluster.address}")
+                if url is not None:
+                    echo(f"the page is at {url}")
                 failure = _wait(signals, cluster.failures)
                 _say("stopping")
         except PatchsearchError as error:

@@ -24,6 +24,8 @@ _REPEATABLE = (
     "ListImages",
     "DescribeCollection",
 )
+# What grpc says of calls that this side gave up itself: it cancelled them, or closed the channel.
+_CANCELLED_HERE = ("Locally cancelled", "Channel closed", "Channel is closed", "the call was")
 _SERVICE_CONFIG: Mapping[str, Any] = {
     "methodConfig": [
         {
@@ -33,7 +35,8 @@ _SERVICE_CONFIG: Mapping[str, Any] = {
                 "initialBackoff": "0.1s",
                 "maxBackoff": "2s",
                 "backoffMultiplier": 3,
-                "retryableStatusCodes": ["UNAVAILABLE"],
+                # A call that reaches a server in the moment in which it stops ends CANCELLED.
+                "retryableStatusCodes": ["UNAVAILABLE", "CANCELLED"],
             },
         }
     ]
@@ -64,9 +67,12 @@ def error_of_call(error: grpc.RpcError, address: str, timeout_s: float) -> Patch
     """The typed error behind a failed call, naming the address or the limit where that helps."""
     typed = error_from_rpc(error)
     if isinstance(typed, Unavailable) and typed.reason == "UNREACHABLE":
+        reason, message = _unreachable(address, typed.message)
+        return Unavailable(reason, message, metadata={"address": address, "details": typed.message})
+    if typed.reason == "CANCELLED" and not typed.message.startswith(_CANCELLED_HERE):
         return Unavailable(
-            "UNREACHABLE",
-            f"nobody answers at {address}; start `patchsearch serve` or give the right address",
+            "CALL_CANCELLED",
+            f"{address} ended the call without an answer, as a server that stops does; try again",
             metadata={"address": address, "details": typed.message},
         )
     if isinstance(typed, DeadlineExceeded) and typed.reason == "DEADLINE_EXCEEDED":
@@ -76,3 +82,21 @@ def error_of_call(error: grpc.RpcError, address: str, timeout_s: float) -> Patch
             metadata={"address": address, **typed.metadata},
         )
     return typed
+
+
+def _unreachable(address: str, details: str) -> tuple[str, str]:
+    """Reason and message for a connection that failed; grpc tells how in words only."""
+    if "handshake failed" in details:
+        return "TLS_FAILED", (
+            f"no TLS with {address} ({details.rpartition('OPENSSL_internal:')[2]}); check that the "
+            "authority that was given (--tls-ca) signed the server's certificate, that this is for "
+            "the name in the address, and that the server speaks TLS"
+        )
+    if "failed to connect" in details and "Socket closed" in details:
+        return "UNREACHABLE", (
+            f"{address} closes every connection; it may speak TLS (--tls-ca) or ask for a "
+            "certificate (--tls-cert and --tls-key)"
+        )
+    return "UNREACHABLE", (
+        f"nobody answers at {address}; start `patchsearch serve` or give the right address"
+    )

@@ -11,6 +11,7 @@ import lmdb
 
 from patchsearch.errors import DataLoss, NotFound
 from shard_service.directory_lock import DirectoryLock
+from shard_service.fence import FENCE, is_damaged
 from shard_service.filters.verification import check as check_filters
 from shard_service.integrity.lmdb_pages import FILTERS, IMAGES, META, PATCHES, Structure
 from shard_service.integrity.meta_items import (
@@ -127,6 +128,10 @@ class _PartitionCheck:
             for one in structure.damages
         ]
         self.damages += [RecordDamage(LMDB, b"", fault) for fault in faults]
+        if is_damaged(self._directory / FENCE):
+            self.damages.append(
+                RecordDamage(FENCE, b"", "fails its checksum; fence the partition again")
+            )
         self._progress("store", 1, 1)
         if structure.intact:
             self._check_through_lmdb(structure.snapshots[0].values(META))

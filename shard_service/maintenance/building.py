@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import threading
+import time
 import uuid
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -29,6 +30,7 @@ from shard_service.segments.build import LiveRows, build_segment
 from shard_service.segments.growing import GrowingSegment
 from shard_service.segments.sealed import SealedSegment
 from shard_service.segments.segment_set import SegmentSet
+from shard_service.timings import NOT_TIMED, Timings
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,10 +46,10 @@ class BuildLimits:
 class Building:
     """Builds the sealed segments of one partition.
 
-    `adopt` notes a new codebook's id durably. `seal`, `merge` and `compact` must run on one thread
-    at a time, each of them while the partition is searched and written; the rest is thread-safe.
-    What they raise: OSError when the disk fails, Unavailable NOT_READY when `stop` is set
-    meanwhile; everything is then searched as before.
+    `adopt` notes a new codebook's id durably, `timings` are told of each build. `seal`, `merge` and
+    `compact` must run on one thread at a time, each of them while the partition is searched and
+    written; the rest is thread-safe. What they raise: OSError when the disk fails, Unavailable
+    NOT_READY when `stop` is set meanwhile; everything is then searched as before.
     """
 
     def __init__(
@@ -60,6 +62,7 @@ class Building:
         codebooks: SharedCodebooks,
         limits: BuildLimits,
         adopt: Callable[[str], None],
+        timings: Timings = NOT_TIMED,
     ) -> None:
         self._directory = directory
         self._segments = segments
@@ -69,6 +72,7 @@ class Building:
         self._codebooks = codebooks
         self._limits = limits
         self._adopt = adopt
+        self._timings = timings
         self._log = logger("building").bind(partition=directory.name)
         # Held while files of segments come and go, so that a snapshot can link them all.
         self.files = threading.Lock()
@@ -77,6 +81,19 @@ class Building:
             # FAISS ends the process when it iterates over fewer rows than dimensions.
             self.train_limit = max(self.train_limit, 2 * dim)
         self.activity = ""
+
+    @property
+    def codebook(self) -> Codebook | None:
+        """What the next segment is built with; None before one is trained or taken."""
+        return self._codebook
+
+    def adopt_codebook(self, codebook: Codebook) -> None:
+        """Builds with `codebook` from now on, unless there is one already or it is of another kind.
+
+        While nothing is built, because there is nothing yet.
+        """
+        if self._codebook is None and codebook.kind == self._kind:
+            self._take(codebook)
 
     def can_build(self, patches: int) -> bool:
         """Whether there is a codebook, or enough to train one, or no need of one."""
@@ -151,6 +168,8 @@ class Building:
         views = self._segments.views(sources)
         old = [source for source in sources if isinstance(source, SealedSegment)]
         sealed, patches = None, sum(view.selection.count for view in views)
+        started = time.perf_counter()
+        self._timings.build_began()
         try:
             if patches:
                 rows = LiveRows(views)
@@ -172,6 +191,7 @@ class Building:
                     sync_path(self._directory / SEGMENTS)
         finally:
             self.activity = ""
+            self._timings.built(what, time.perf_counter() - started)
         if sealed is not None:
             self._log.info("sealed", patches=patches, segment=sealed.directory.name)
         return patches

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
 
 import lmdb
 
@@ -19,17 +20,27 @@ from shard_service.store.failures import (
     is_disk_full,
     room_needed,
 )
-from shard_service.store.images import AdoptCodebook, Operation, Outcome, PutImage, RebuildFilters
+from shard_service.store.images import DeleteImage, Operation, Outcome, PutImage
 from shard_service.store.live_environment import LiveEnvironment
 from shard_service.store.meta import seal_meta
 from shard_service.store.writes import apply_operations, payload_bytes
+from shard_service.timings import commit_not_timed
 
 
 class Commits:
-    """The one writer of an environment. `commit` is for one thread at a time."""
+    """The one writer of an environment. `commit` is for one thread at a time.
 
-    def __init__(self, live: LiveEnvironment, witness: CommitWitness) -> None:
+    `committed_in` is told how many seconds each commit took to become durable.
+    """
+
+    def __init__(
+        self,
+        live: LiveEnvironment,
+        witness: CommitWitness,
+        committed_in: Callable[[float], None] = commit_not_timed,
+    ) -> None:
         self._live = live
+        self._committed_in = committed_in
         self._witness = witness
         self._room_wanted = 0
         self._count = live.commits
@@ -93,7 +104,9 @@ class Commits:
                 txn.abort()
                 raise
             sys.audit("patchsearch.shard", "before-commit", str(live.path))
+            started = time.perf_counter()
             txn.commit()
+            self._committed_in(time.perf_counter() - started)
             live.next_sequence, live.commits = following, commits
             sys.audit("patchsearch.shard", "after-commit", str(live.path))
 
@@ -120,10 +133,11 @@ class Commits:
 def _changes(operations: Sequence[Operation], outcomes: Sequence[Outcome]) -> list[Change]:
     changes = []
     for operation, outcome in zip(operations, outcomes, strict=True):
-        if not outcome.applied or isinstance(operation, (AdoptCodebook, RebuildFilters)):
+        if not outcome.applied:
             continue
         if isinstance(operation, PutImage):
             changes.append(Change(operation.image.image_id, operation.image.version, False))
-        else:
+        elif isinstance(operation, DeleteImage):
+            # A deletion that is forgotten does no harm where it comes back.
             changes.append(Change(operation.image_id, operation.version, True))
     return changes

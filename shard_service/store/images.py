@@ -32,7 +32,8 @@ class Image:
     """An image without its patches.
 
     `image_id` is the caller's string as UTF-8, 1 to 511 bytes. `version` is a hybrid logical clock
-    (milliseconds << 16 | counter). `metadata` is opaque here: what the servicer serialised.
+    (milliseconds << 16 | counter << 8 | router). `metadata` is opaque here: what the servicer
+    serialised.
     """
 
     image_id: bytes
@@ -47,16 +48,28 @@ class Image:
 
 @dataclass(frozen=True, eq=False, slots=True)
 class PutImage:
-    """The write of an image, whole, with its patches and their records as they will lie in LMDB."""
+    """The write of an image, whole, with its patches and their records as they will lie in LMDB.
+
+    With `mends` it replaces what is stored of the same version, too: that is damaged.
+    """
 
     image: Image
     patches: PatchRows
     records: Sequence[bytes]
+    mends: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class DeleteImage:
     """The deletion of an image, as of `version`."""
+
+    image_id: bytes
+    version: int
+
+
+@dataclass(frozen=True, slots=True)
+class ForgetDeletion:
+    """Removes the tombstone of an image, if it is still the one of `version`."""
 
     image_id: bytes
     version: int
@@ -74,7 +87,15 @@ class RebuildFilters:
     """Makes the filter index anew from the image records."""
 
 
-Operation = PutImage | DeleteImage | AdoptCodebook | RebuildFilters
+Operation = PutImage | DeleteImage | ForgetDeletion | AdoptCodebook | RebuildFilters
+
+
+@dataclass(frozen=True, slots=True)
+class RecordState:
+    """What a store says of an image: the version of the last write, and whether it deleted it."""
+
+    version: int
+    deleted: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,12 +104,16 @@ class Outcome:
 
     `applied`: whether anything was written. `first_sequence`: of the new patches, of a put that
     was applied. `displaced`: (first sequence, patch count) of the live image that was replaced or
-    deleted.
+    deleted. `before` and `after`: what the store said of the image, None where it had no record of
+    it, or a damaged one (`mended`); unset for operations that concern no image.
     """
 
     applied: bool
     first_sequence: int = 0
     displaced: tuple[int, int] | None = None
+    before: RecordState | None = None
+    after: RecordState | None = None
+    mended: bool = False
 
 
 @dataclass(frozen=True, eq=False, slots=True)

@@ -26,6 +26,7 @@ from shard_service.store.images import Operation, Outcome
 from shard_service.store.live_environment import LiveEnvironment
 from shard_service.store.meta import Identity, text
 from shard_service.store.stored_images import StoredImages
+from shard_service.timings import commit_not_timed
 
 
 class PatchStore(StoredImages):
@@ -35,15 +36,22 @@ class PatchStore(StoredImages):
     FORMAT_UNKNOWN when a later version of the format wrote it, ResourceExhausted DISK_FULL when an
     earlier one did and there is no room to bring it to this one. `durable=False` leaves out every
     fsync: for measurements and for tests of the tests, since a power loss then costs acknowledged
-    writes.
+    writes. `committed_in` is told how many seconds each commit took to become durable.
     """
 
-    def __init__(self, path: Path, map_bytes: int, *, durable: bool = True) -> None:
+    def __init__(
+        self,
+        path: Path,
+        map_bytes: int,
+        *,
+        durable: bool = True,
+        committed_in: Callable[[float], None] = commit_not_timed,
+    ) -> None:
         live = LiveEnvironment(path, map_bytes, durable=durable)
         super().__init__(live)
         self.identity: Identity = live.identity
         self._witness = CommitWitness(path, durable=durable)
-        self._commits = Commits(live, self._witness)
+        self._commits = Commits(live, self._witness, committed_in)
         self._recent_matches = RecentMatches()
 
     def commit(self, operations: Sequence[Operation]) -> Sequence[Outcome]:

@@ -49,7 +49,13 @@ import google_crc32c
 import numpy as np
 
 from patchsearch.errors import DataLoss
-from shard_service.store.images import Image, PatchRows, StoredImage, empty_patches
+from shard_service.store.images import (
+    Image,
+    PatchRows,
+    RecordState,
+    StoredImage,
+    empty_patches,
+)
 
 FORMAT_VERSION = 2
 
@@ -105,6 +111,15 @@ def stored_version(image_id: bytes, record: bytes) -> int:
     """
     version: int = _IMAGE.unpack_from(_checked_body(image_id, record))[8]
     return version
+
+
+def stored_state(image_id: bytes, record: bytes) -> RecordState:
+    """What an image record says of the image.
+
+    Raises DataLoss STORE_CORRUPT when the checksum does not fit.
+    """
+    header = _IMAGE.unpack_from(_checked_body(image_id, record))
+    return RecordState(version=header[8], deleted=header[0] == _KIND_TOMBSTONE)
 
 
 def decode_image(image_id: bytes, record: bytes) -> StoredImage | None:

@@ -6,19 +6,27 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import lmdb
+import xxhash
 
 from patchsearch.errors import DataLoss
 from shard_service.store.databases import Databases
-from shard_service.store.images import StoredImage
+from shard_service.store.images import RecordState, StoredImage
 from shard_service.store.live_environment import LiveEnvironment
-from shard_service.store.records import decode_image, decode_patches, sequence_key
+from shard_service.store.records import (
+    decode_image,
+    decode_patches,
+    sequence_key,
+    stored_state,
+)
 
 MAX_KEY_BYTES = 511
 """LMDB's limit on a key, and so on an image_id."""
 
 _READ_BATCH = 256
+_SCAN_KEYS = 4096
 
 OnDamage = Callable[[DataLoss], None]
+OnState = Callable[[bytes, RecordState], None]
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -32,6 +40,14 @@ class CheckedImages:
     patches: int
     damages: Sequence[DataLoss]
     last_key: bytes | None
+
+
+def _damage_not_told(damage: DataLoss) -> None:
+    """For whoever counts what is whole."""
+
+
+def _not_told(key: bytes, state: RecordState) -> None:
+    """For whoever reads images alone."""
 
 
 class StoredImages:
@@ -114,8 +130,11 @@ class StoredImages:
                         break
         return page
 
-    def live_images(self, on_damage: OnDamage) -> list[StoredImage]:
-        """All images without patches; those that fail their checksum go to `on_damage`."""
+    def live_images(self, on_damage: OnDamage, on_state: OnState = _not_told) -> list[StoredImage]:
+        """All images without patches; those that fail their checksum go to `on_damage`.
+
+        `on_state` is told of every other record, tombstones too.
+        """
         images: list[StoredImage] = []
         with (
             self._live.reading() as (txn, databases),
@@ -127,9 +146,67 @@ class StoredImages:
                 except DataLoss as damage:
                     on_damage(damage)
                     continue
-                if image is not None:
+                if image is None:
+                    on_state(key, stored_state(key, record))
+                else:
+                    on_state(key, RecordState(image.image.version, False))
                     images.append(image)
         return images
+
+    def states(self, keys: Sequence[bytes]) -> list[RecordState | None]:
+        """What is stored of each of `keys`; None for no record, and for a damaged one."""
+        found: list[RecordState | None] = []
+        with self._live.reading() as (txn, databases):
+            for key in keys:
+                record = txn.get(key, db=databases.images)
+                try:
+                    found.append(None if record is None else stored_state(key, record))
+                except DataLoss:
+                    found.append(None)
+        return found
+
+    def scan_states(
+        self, after: bytes, count: int, wanted: Callable[[bytes], bool], on_damage: OnDamage
+    ) -> tuple[list[tuple[bytes, RecordState]], bytes | None]:
+        """Looks at `count` keys behind `after`; the states of those that are `wanted`, and the last
+        key that was looked at, None at the end.
+
+        One short transaction. Records that fail their checksums go to `on_damage` and are left out.
+        """
+        found: list[tuple[bytes, RecordState]] = []
+        with (
+            self._live.reading() as (txn, databases),
+            txn.cursor(db=databases.images) as cursor,
+        ):
+            # LMDB refuses longer keys, and no stored key lies between these and the whole ones.
+            start = after[:MAX_KEY_BYTES]
+            if not (cursor.set_range(start) if start else cursor.first()):
+                return found, None
+            looked = 0
+            for key in cursor.iternext(keys=True, values=False):
+                if after and key <= after:
+                    continue
+                if wanted(key):
+                    try:
+                        found.append((key, stored_state(key, cursor.value())))
+                    except DataLoss as damage:
+                        on_damage(damage)
+                looked += 1
+                if looked == count:
+                    return found, key
+        return found, None
+
+    def states_between(self, low: int, high: int) -> Iterator[tuple[bytes, RecordState]]:
+        """The states of the images whose ids hash to `low` to `high`, in short transactions;
+        damaged records are left out."""
+
+        def wanted(key: bytes) -> bool:
+            return low <= int(xxhash.xxh64_intdigest(key)) <= high
+
+        after: bytes | None = b""
+        while after is not None:
+            found, after = self.scan_states(after, _SCAN_KEYS, wanted, _damage_not_told)
+            yield from found
 
     def with_patches(
         self, images: Sequence[StoredImage], on_damage: OnDamage

@@ -15,17 +15,19 @@ from shard_service.store.databases import Databases
 from shard_service.store.images import (
     AdoptCodebook,
     DeleteImage,
+    ForgetDeletion,
     Operation,
     Outcome,
     PutImage,
     RebuildFilters,
+    RecordState,
 )
 from shard_service.store.records import (
     decode_image,
     encode_image,
     encode_tombstone,
     sequence_key,
-    stored_version,
+    stored_state,
 )
 
 # The record of an image without texts, its key, and what LMDB adds to each.
@@ -45,10 +47,11 @@ def apply_operations(
 ) -> tuple[list[Outcome], int]:
     """Applies `operations` in order; returns one outcome each and the next free sequence.
 
-    An image whose stored version is the same or newer is left as it is, and so is a tombstone. A
-    deletion leaves a tombstone even where nothing was stored, so that an older write that comes
-    later changes nothing. The filter index follows within the same transaction; where it turns out
-    to be damaged it is made anew, after `on_filter_damage` was told.
+    An image whose stored version is the same or newer is left as it is, and so is a tombstone; a
+    put that mends replaces the same version of an image as well. A deletion leaves a tombstone even
+    where nothing was stored, so that an older write that comes later changes nothing. The filter
+    index follows within the same transaction; where it turns out to be damaged it is made anew,
+    after `on_filter_damage` was told.
     """
     writes = _Writes(txn, databases, next_sequence)
     outcomes = []
@@ -58,6 +61,8 @@ def apply_operations(
             outcomes.append(Outcome(applied=True))
         elif isinstance(operation, RebuildFilters):
             outcomes.append(Outcome(applied=True))
+        elif isinstance(operation, ForgetDeletion):
+            outcomes.append(writes.forget(operation))
         else:
             outcomes.append(writes.apply(operation))
     if RebuildFilters() in operations:
@@ -83,18 +88,34 @@ class _Writes:
         self.filter_changes = FilterChanges()
 
     def apply(self, operation: PutImage | DeleteImage) -> Outcome:
+        mends = False
         if isinstance(operation, PutImage):
             key, version = operation.image.image_id, operation.image.version
+            mends = operation.mends
         else:
             key, version = operation.image_id, operation.version
         record = self._txn.get(key, db=self._databases.images)
-        if record is not None and _version(key, record) >= version:
-            return Outcome(applied=False)
+        before = None if record is None else _state(key, record)
+        if before is not None and before.version >= version:
+            same = before.version == version and not before.deleted
+            if not (mends and same):
+                return Outcome(applied=False, before=before, after=before)
         displaced = None if record is None else self._remove(key, record)
+        mended = record is not None and before is None
         if isinstance(operation, PutImage):
-            return Outcome(True, self._store(operation), displaced)
+            first = self._store(operation)
+            return Outcome(True, first, displaced, before, RecordState(version, False), mended)
         self._txn.put(key, encode_tombstone(key, version), db=self._databases.images)
-        return Outcome(True, 0, displaced)
+        return Outcome(True, 0, displaced, before, RecordState(version, True), mended)
+
+    def forget(self, operation: ForgetDeletion) -> Outcome:
+        key = operation.image_id
+        record = self._txn.get(key, db=self._databases.images)
+        before = None if record is None else _state(key, record)
+        if before != RecordState(operation.version, True):
+            return Outcome(applied=False, before=before, after=before)
+        self._txn.delete(key, db=self._databases.images)
+        return Outcome(applied=True, before=before)
 
     def _store(self, put: PutImage) -> int:
         first = self.next_sequence
@@ -130,12 +151,12 @@ class _Writes:
         return first, image.patch_count
 
 
-def _version(key: bytes, record: bytes) -> int:
+def _state(key: bytes, record: bytes) -> RecordState | None:
     try:
-        return stored_version(key, record)
+        return stored_state(key, record)
     except DataLoss:
         # Whatever it says must not stand in the way of the write that heals it.
-        return -1
+        return None
 
 
 def payload_bytes(operation: Operation) -> int:

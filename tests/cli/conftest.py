@@ -40,9 +40,12 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 def run(served: str) -> Run:
     """Runs `patchsearch` with these arguments against the served collection."""
 
-    def run(*arguments: object, **environment: str) -> subprocess.CompletedProcess[str]:
+    def run(
+        *arguments: object, stdin: str | None = None, **environment: str
+    ) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
             [sys.executable, "-m", "patchsearch", *map(str, arguments)],
+            input=stdin,
             capture_output=True,
             text=True,
             timeout=120,

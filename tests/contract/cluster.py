@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -11,9 +12,11 @@ import grpc
 
 from patchsearch.encoder.v1.encoder_service_pb2_grpc import add_EncoderServiceServicer_to_server
 from patchsearch.errors import PatchsearchError
+from patchsearch.shard.v1.shard_service_pb2_grpc import ShardServiceStub
 from patchsearch.v1.search_service_pb2_grpc import SearchServiceStub
 from patchsearch.wire.status import error_from_rpc
-from router.placement import load_placement
+from placement.document import load_placement
+from router.clock import HybridLogicalClock
 from router.program import Router
 from router.settings import RouterSettings
 from service_runtime.clients import open_channel
@@ -37,9 +40,15 @@ def serving_encoder(encoder: FakeEncoder) -> Iterator[str]:
 
 
 def write_placement(
-    path: Path, addresses: Sequence[str], *, epoch: int = 1, partitions: int | None = None
+    path: Path,
+    addresses: Sequence[str],
+    *,
+    epoch: int = 1,
+    partitions: int | None = None,
+    replicas: int = 1,
 ) -> list[str]:
-    """Equal hash ranges dealt out to the shards in turn; returns the ids of the partitions."""
+    """Equal hash ranges dealt out to the shards in turn, their replicas to the shards after that;
+    returns the ids of the partitions."""
     count = len(addresses) if partitions is None else partitions
     edges = [2**64 * i // count for i in range(count + 1)]
     document = {
@@ -49,7 +58,7 @@ def write_placement(
                 "id": f"p{i}",
                 "hash_start": f"{edges[i]:016x}",
                 "hash_end": f"{edges[i + 1] - 1:016x}",
-                "replicas": [f"shard-{i % len(addresses)}"],
+                "replicas": [f"shard-{(i + r) % len(addresses)}" for r in range(replicas)],
             }
             for i in range(count)
         ],
@@ -64,12 +73,17 @@ def write_placement(
 class RunningRouter:
     """A router that serves; `stub` calls it."""
 
-    def __init__(self, settings: RouterSettings) -> None:
+    def __init__(self, settings: RouterSettings, clock: HybridLogicalClock | None = None) -> None:
         with ExitStack() as stack:
-            self.router = Router(settings)
+            self.router = Router(settings, clock=clock)
             stack.callback(self.router.close)
             self.server = stack.enter_context(
-                ServiceServer(settings, [self.router.service], readiness=self.router.warm_up)
+                ServiceServer(
+                    settings,
+                    [self.router.service],
+                    readiness=self.router.warm_up,
+                    registry=self.router.registry,
+                )
             )
             channel = open_channel(self.server.address, max_attempts=1)
             stack.callback(channel.close)
@@ -82,7 +96,11 @@ class RunningRouter:
 
 @contextmanager
 def serving_router(
-    placement: Path, encoder_address: str, **settings: object
+    placement: Path,
+    encoder_address: str,
+    *,
+    clock: HybridLogicalClock | None = None,
+    **settings: object,
 ) -> Iterator[RunningRouter]:
     """A router over a placement file; `settings` go on top of those that suit tests."""
     values: dict[str, object] = {
@@ -93,8 +111,9 @@ def serving_router(
         "startup_timeout_s": 20.0,
         "placement_poll_s": 0.05,
         "drain_s": 0.5,
+        "repair_interval_s": 0.3,
     }
-    router = RunningRouter(RouterSettings(**{**values, **settings}))  # type: ignore[arg-type]
+    router = RunningRouter(RouterSettings(**{**values, **settings}), clock)  # type: ignore[arg-type]
     try:
         yield router
     finally:
@@ -115,7 +134,9 @@ def refused(
 class Cluster:
     """Real shards over data directories of their own, and a router in front of them."""
 
-    def __init__(self, directory: Path, shards: int, encoder_address: str) -> None:
+    def __init__(
+        self, directory: Path, shards: int, encoder_address: str, *, replicas: int = 1
+    ) -> None:
         self.placement_path = directory / "placement.json"
         self.encoder_address = encoder_address
         self._directory = directory
@@ -126,16 +147,18 @@ class Cluster:
                 stack.callback(self.stop_shard, index)
                 self.start_shard(index)
             addresses = [f"127.0.0.1:{port}" for port in self._ports]
-            write_placement(self.placement_path, addresses)
+            write_placement(self.placement_path, addresses, replicas=replicas)
             router = stack.enter_context(
                 # A busy machine needs more time to send an answer than a server does.
                 serving_router(self.placement_path, encoder_address, merge_reserve_ms=200)
             )
+            self.router = router
             self.door = RouterDoor(router.stub)
+            self.router_address = router.server.address
             self._stack = stack.pop_all()
 
     def shard_of(self, image_id: str) -> int:
-        """Which shard holds an image."""
+        """Which shard holds the first replica of an image."""
         return load_placement(self.placement_path).partitions.index(
             load_placement(self.placement_path).partition_of(image_id)
         )
@@ -161,6 +184,17 @@ class Cluster:
             server, shard = running
             server.stop(0)
             shard.close()
+
+    def shard_stub(self, index: int) -> ShardServiceStub:
+        """A shard that runs, asked directly."""
+        channel = open_channel(f"127.0.0.1:{self._ports[index]}")
+        self._stack.callback(channel.close)
+        return ShardServiceStub(channel)
+
+    def lose_disk(self, index: int) -> None:
+        """Stops a shard and takes its data away."""
+        self.stop_shard(index)
+        shutil.rmtree(self._directory / f"shard-{index}")
 
     def empty(self) -> RouterDoor:
         """The router's door, with nothing behind it."""

@@ -66,6 +66,7 @@ def test_nothing_is_left_running(out: Path) -> None:
     assert str(out) not in listed
 
 
+@pytest.mark.long
 def test_your_own_photographs_give_pictures(tmp_path: Path) -> None:
     photos = tmp_path / "photos"
     photos.mkdir()

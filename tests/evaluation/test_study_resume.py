@@ -74,6 +74,7 @@ def kept(out: Path) -> tuple[dict[str, Any], list[Any], list[Any]]:
     return results, chosen, embedded
 
 
+@pytest.mark.long
 @pytest.mark.skipif(not Path("/proc/self/task").is_dir(), reason="needs /proc")
 def test_a_killed_run_goes_on_where_it_was(tmp_path: Path) -> None:
     folder = put_scenes(tmp_path / "scenes", PHOTOS, 480, 270)

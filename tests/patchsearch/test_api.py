@@ -9,7 +9,10 @@ from types import ModuleType
 
 import patchsearch
 
-HEAVY = ("torch", "faiss", "lmdb", "typer", "rich", "pydantic", "cv2", "open_clip", "structlog")
+HEAVY = (
+    *("torch", "faiss", "lmdb", "typer", "rich", "pydantic", "cv2", "open_clip", "structlog"),
+    *("pandas", "fiftyone", "fsspec", "IPython"),
+)
 
 
 def test_all_is_what_can_be_imported() -> None:

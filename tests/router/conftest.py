@@ -37,16 +37,20 @@ class Stage:
             "patchsearch.shard.v1.ShardService", shard, add_ShardServiceServicer_to_server
         )
         server = ServiceServer(ServiceSettings(drain_s=0), [service])
+        self._stack.callback(shard.runs.set)
         self._stack.callback(shard.go_on.set)
+        self._stack.callback(shard.writes_go_on.set)
         self.servers.append(self._stack.enter_context(server))
         return server.address
 
     def router(self, shards: list[FakeShard], **settings: object) -> RunningRouter:
         partitions = settings.pop("partitions", None)
+        replicas = settings.pop("replicas", 1)
         write_placement(
             self.placement,
             [self.shard(shard) for shard in shards],
             partitions=partitions,  # type: ignore[arg-type]
+            replicas=replicas,  # type: ignore[arg-type]
         )
         return self.start(**settings)
 

@@ -7,11 +7,12 @@ from collections.abc import Sequence
 
 import grpc
 
-from patchsearch.errors import PatchsearchError
+from patchsearch.errors import FailedPrecondition, NotFound, PatchsearchError
 from patchsearch.shard.v1 import shard_service_pb2 as pb
 from patchsearch.shard.v1.shard_service_pb2_grpc import ShardServiceServicer
 from patchsearch.v1.search_service_pb2 import Hit
 from patchsearch.wire.status import status_proto
+from placement.document import Placement
 
 
 class FakeShard(ShardServiceServicer):
@@ -28,8 +29,27 @@ class FakeShard(ShardServiceServicer):
         self.go_on = threading.Event()
         """Searches wait for it."""
         self.go_on.set()
+        self.only_own: Placement | None = None
+        """Where images belong: only hits of the partitions asked for are told."""
+        self.slow_s = 0.0
+        """Searches take so long, unless they are given up."""
+        self.oldest_epoch = 0
+        """Of placements that are not stale."""
+        self.runs = threading.Event()
+        """Every call waits for it, as if the process was stopped."""
+        self.runs.set()
+        self.looks = 0
+        """Times it was asked what it holds."""
         self.searches: list[pb.SearchPartitionsRequest] = []
         self.cancelled = threading.Event()
+        self.write_error: PatchsearchError | None = None
+        """Raised instead of an answer to a write."""
+        self.writes_go_on = threading.Event()
+        """Writes wait for it."""
+        self.writes_go_on.set()
+        self.puts: list[pb.PutImagesRequest] = []
+        self.versions: dict[str, int] = {}
+        """Of images, deleted ones too."""
 
     def hold(self, partition_id: str, start: int, end: int, fingerprint: str) -> None:
         self.partitions[partition_id] = pb.PartitionDescription(
@@ -48,17 +68,76 @@ class FakeShard(ShardServiceServicer):
     def DescribePartitions(
         self, request: pb.DescribePartitionsRequest, context: grpc.ServicerContext
     ):
+        self.looks += 1
+        self.runs.wait(30)
         return pb.DescribePartitionsResponse(partitions=self.partitions.values())
 
     def SearchPartitions(self, request: pb.SearchPartitionsRequest, context: grpc.ServicerContext):
         self.searches.append(request)
+        over = threading.Event()
+        context.add_callback(over.set)
         context.add_callback(lambda: None if self.go_on.is_set() else self.cancelled.set())
+        self.runs.wait(30)
         self.go_on.wait(30)
+        if self.slow_s:
+            over.wait(self.slow_s)
         if self.error is not None:
             raise self.error
-        response = pb.SearchPartitionsResponse(hits=self.hits[: request.k])
+        hits = self.hits
+        if self.only_own is not None:
+            asked, place = set(request.partition_ids), self.only_own.partition_of
+            hits = [hit for hit in hits if place(hit.image_id).id in asked]
+        response = pb.SearchPartitionsResponse(hits=hits[: request.k])
         for partition_id in request.partition_ids:
             result = response.partitions.add(partition_id=partition_id, patches=self.patches)
             if partition_id in self.refused:
                 result.error.CopyFrom(status_proto(self.refused[partition_id]))
+            elif request.epoch < self.oldest_epoch:
+                result.error.CopyFrom(status_proto(self._stale()))
+            elif partition_id not in self.partitions:
+                gone = NotFound("PARTITION_NOT_FOUND", "not here")
+                result.error.CopyFrom(status_proto(gone))
         return response
+
+    def GetImages(self, request: pb.GetImagesRequest, context: grpc.ServicerContext):
+        self.runs.wait(30)
+        if self.error is not None:
+            raise self.error
+        stored = [i for i in request.image_ids if i in self.versions]
+        return pb.GetImagesResponse(
+            images=[pb.StoredImage(image_id=i, version=self.versions[i]) for i in stored]
+        )
+
+    def PutImages(self, request: pb.PutImagesRequest, context: grpc.ServicerContext):
+        self.puts.append(request)
+        self._check_write(request.epoch)
+        applied = [self._write(image.image_id, image.version) for image in request.images]
+        return pb.PutImagesResponse(
+            applied=applied, stored_versions=[self.versions[i.image_id] for i in request.images]
+        )
+
+    def DeleteImages(self, request: pb.DeleteImagesRequest, context: grpc.ServicerContext):
+        self._check_write(request.epoch)
+        deleted = [self._write(image_id, request.version) for image_id in request.image_ids]
+        return pb.DeleteImagesResponse(
+            deleted=deleted, stored_versions=[self.versions[i] for i in request.image_ids]
+        )
+
+    def _check_write(self, epoch: int) -> None:
+        self.runs.wait(30)
+        self.writes_go_on.wait(30)
+        if self.write_error is not None:
+            raise self.write_error
+        if epoch < self.oldest_epoch:
+            raise self._stale()
+
+    def _write(self, image_id: str, version: int) -> bool:
+        newer = version > self.versions.get(image_id, 0)
+        if newer:
+            self.versions[image_id] = version
+        return newer
+
+    def _stale(self) -> FailedPrecondition:
+        return FailedPrecondition(
+            "STALE_PLACEMENT", "moved on", metadata={"epoch": str(self.oldest_epoch)}
+        )

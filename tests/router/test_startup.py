@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import threading
 import time
 from collections.abc import Callable
 
@@ -12,8 +10,7 @@ import pytest
 from patchsearch.errors import FailedPrecondition, Unavailable
 from patchsearch.v1.search_service_pb2 import DescribeCollectionRequest
 from patchsearch.v1.search_service_pb2_grpc import SearchServiceStub
-from router.placement import HASH_END
-from router.placement_watch import PlacementWatch
+from placement.document import HASH_END
 from router.program import Router
 from router.settings import RouterSettings
 from service_runtime.clients import open_channel
@@ -104,54 +101,3 @@ def test_a_new_epoch_is_served_without_a_restart(stage: Stage, wait_until: Wait)
     told = router.stub.DescribeCollection(DescribeCollectionRequest(), timeout=10)
     assert told.patches == 2
     assert list(second.partitions) == ["p0"]
-
-
-class TestWatch:
-    @pytest.fixture
-    def watch(self, stage: Stage) -> PlacementWatch:
-        write_placement(stage.placement, ["127.0.0.1:1"], epoch=5)
-        return PlacementWatch(stage.placement)
-
-    def test_an_unchanged_file_is_not_read_again(self, watch: PlacementWatch) -> None:
-        asked: list[object] = []
-        assert not watch.check(asked.append)
-        assert not asked
-
-    def test_an_older_epoch_is_not_taken(self, watch: PlacementWatch, stage: Stage) -> None:
-        write_placement(stage.placement, ["127.0.0.1:2"], epoch=4)
-        assert not watch.check(lambda placement: None)
-        assert watch.current.epoch == 5
-        write_placement(stage.placement, ["127.0.0.1:2"], epoch=5)
-        assert watch.check(lambda placement: None)
-        assert watch.current.partitions[0].address == "127.0.0.1:2"
-
-    def test_an_invalid_or_missing_file_leaves_the_one_in_force(
-        self, watch: PlacementWatch, stage: Stage
-    ) -> None:
-        stage.placement.write_text(json.dumps({"epoch": 6}))
-        assert not watch.check(lambda placement: None)
-        stage.placement.unlink()
-        assert not watch.check(lambda placement: None)
-        assert watch.current.epoch == 5
-        write_placement(stage.placement, ["127.0.0.1:1"], epoch=6)
-        assert watch.check(lambda placement: None)
-
-    def test_a_placement_whose_shards_are_not_ready_is_tried_again(
-        self, watch: PlacementWatch, stage: Stage
-    ) -> None:
-        write_placement(stage.placement, ["127.0.0.1:2"], epoch=6)
-
-        def refuse(placement: object) -> None:
-            raise Unavailable("NOT_READY", "not yet")
-
-        assert not watch.check(refuse)
-        assert watch.current.epoch == 5
-        assert watch.check(lambda placement: None)
-        assert watch.current.epoch == 6
-
-    def test_stop_ends_the_thread(self, watch: PlacementWatch) -> None:
-        before = threading.active_count()
-        watch.follow(0.01, lambda placement: None)
-        assert threading.active_count() == before + 1
-        watch.stop()
-        assert threading.active_count() == before

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import sys
+import threading
 import time
 from typing import Any, Literal
 
@@ -13,7 +13,7 @@ from pydantic_settings import SettingsConfigDict
 from patchsearch.errors import FailedPrecondition
 from patchsearch.v1 import search_service_pb2 as messages
 from patchsearch.v1 import search_service_pb2_grpc as stubs
-from service_runtime.server import Service, run, run_main
+from service_runtime.server import Service, leave, run, run_main
 from service_runtime.settings import ServiceSettings, parse_settings
 
 
@@ -24,6 +24,7 @@ class ExampleSettings(ServiceSettings):
 
     warm_s: float = Field(0.0, description="Seconds that the warm-up takes.")
     search_s: float = Field(0.0, description="Seconds that a search takes.")
+    linger: bool = Field(False, description="A thread of a library runs on in the end.")
     fail: Literal["", "open", "warm", "defect"] = Field("", description="What fails.")
 
 
@@ -49,6 +50,9 @@ def main() -> int:
         if settings.fail == "defect":
             raise ZeroDivisionError
 
+    if settings.linger:
+        threading.Thread(target=time.sleep, args=(600,)).start()
+
     def body() -> int:
         if settings.fail == "open":
             raise FailedPrecondition("DATA_DIR_IN_USE", "process 12 has it")
@@ -66,4 +70,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    leave(main())

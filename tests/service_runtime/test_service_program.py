@@ -108,6 +108,16 @@ def test_a_call_that_cannot_be_stopped_does_not_hold_the_process(launch: Any) ->
     assert "cannot be stopped" in err
 
 
+def test_what_a_library_left_running_does_not_hold_the_process(launch: Any) -> None:
+    program = launch("--linger")
+    program.ready()
+
+    status, out, err = program.end(signal.SIGTERM)
+
+    assert (status, out) == (0, "closed\n")
+    assert "stopped" in err.splitlines()[-1]
+
+
 def test_a_second_signal_cuts_the_drain_short(launch: Any) -> None:
     program = launch("--search-s", "600", "--drain-s", "600")
     with open_channel(f"127.0.0.1:{program.ready()['port']}") as channel:
@@ -180,11 +190,22 @@ def test_a_taken_port_is_one_line(launch: Any) -> None:
     assert line.endswith("[PORT_TAKEN]")
 
 
-def test_beyond_loopback_it_warns_that_there_is_no_tls(launch: Any) -> None:
-    program = launch("--host", "0.0.0.0", "--log-level", "warning")
+def test_beyond_loopback_without_tls_and_tokens_it_does_not_start(launch: Any) -> None:
+    status, out, err = launch("--host", "0.0.0.0", "--log-level", "warning").end()
+
+    assert (status, out) == (1, "closed\n")
+    (line,) = err.splitlines()
+    assert "--tls-cert or PATCHSEARCH_EXAMPLE_TLS_CERT" in line
+    assert "--tokens or PATCHSEARCH_EXAMPLE_TOKENS" in line
+    assert "--insecure or PATCHSEARCH_EXAMPLE_INSECURE" in line
+    assert line.endswith("[INSECURE_BIND]")
+
+
+def test_insecure_written_out_lets_it_start_with_a_warning(launch: Any) -> None:
+    program = launch("--host", "0.0.0.0", "--insecure", "--log-level", "warning")
     program.ready()
 
     _, _, err = program.end(signal.SIGTERM)
 
     (line,) = err.splitlines()
-    assert "without TLS" in line
+    assert "--insecure" in line

@@ -12,11 +12,13 @@ import numpy as np
 import pytest
 
 from patchsearch.errors import DataLoss, FailedPrecondition, Unavailable
+from shard_service.fence import Fence
 from shard_service.integrity.lmdb_pages import read_structure
 from shard_service.integrity.prepared_store import last_report
 from shard_service.options import PartitionOptions
 from shard_service.partition_health import PartitionHealth
 from shard_service.partition_writes import PartitionWrites
+from shard_service.replication.digests import PartitionDigests
 from shard_service.search.query import PartitionQuery
 from shard_service.segments.growing import GrowingSegment
 from shard_service.segments.segment_set import SegmentSet
@@ -190,9 +192,11 @@ def test_a_durable_write_is_never_reported_as_failed(
         raise RuntimeError("whatever follows")
 
     segments = Failing(IDENTITY.dim, [], GrowingSegment(IDENTITY.dim), 0, store.commits)
-    writes = PartitionWrites(store, segments, health, committed)
+    digests = PartitionDigests(IDENTITY.hash_start, IDENTITY.hash_end)
+    fence = Fence(opened.directory, "p0")
+    writes = PartitionWrites(store, segments, health, digests, fence, committed)
     write = photo("late", row_of_boxes(2), units(rng, 2))
-    assert writes.put([write]) == [True]
+    assert [one.applied for one in writes.put([write])] == [True]
     assert store.read_images([b"late"])[0] is not None
     # From here on memory and store say different things.
     with pytest.raises(Unavailable, match=r"no room for rows.*restart") as caught:

@@ -178,7 +178,7 @@ def test_the_deadline_of_a_caller_counts(
     served: tuple[ShardServiceStub, Partition, Path], rng: np.random.Generator
 ) -> None:
     stub, partition, data = served
-    for batch in range(3):
+    for batch in range(12):
         names = [f"i{batch}-{n}" for n in range(40)]
         partition.put(
             [photo(name, row_of_boxes(24), units(rng, 24)) for name in names], FINGERPRINT
@@ -200,5 +200,5 @@ def test_the_deadline_of_a_caller_counts(
         time.sleep(0.02)
     assert partition.describe().activity == "" and partition.describe().sealed_segments == 0
     assert not target.exists() and hidden_below(data) == []
-    assert stub.SnapshotPartition(snapshot, timeout=60).images == 120
-    assert stub.SealPartition(seal, timeout=60).sealed_patches == 2880
+    assert stub.SnapshotPartition(snapshot, timeout=60).images == 480
+    assert stub.SealPartition(seal, timeout=60).sealed_patches == 11520

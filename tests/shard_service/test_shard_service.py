@@ -239,12 +239,6 @@ def test_sealing_over_the_wire(stub: ShardServiceStub, rng: np.random.Generator)
     assert (state.growing_patches, state.activity) == (0, "")
 
 
-def test_what_is_not_offered_says_so(stub: ShardServiceStub) -> None:
-    expected = ("UNIMPLEMENTED", "NOT_OFFERED")
-    assert refused(stub.SplitPartition, pb.SplitPartitionRequest()) == expected
-    assert refused(lambda: list(stub.CopyPartition(pb.CopyPartitionRequest()))) == expected
-
-
 def test_page_and_batch_limits(stub: ShardServiceStub) -> None:
     create(stub)
     for size in (0, 1001):

@@ -1,0 +1,1 @@
+"""What operators do to a running cluster: shards added and removed, partitions moved."""

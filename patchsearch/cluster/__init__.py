@@ -1,0 +1,1 @@
+"""Internal API of the cluster's operations."""

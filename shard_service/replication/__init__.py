@@ -1,0 +1,1 @@
+"""Replicas of a partition: compared by digests, copied, repaired, split."""

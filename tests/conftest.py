@@ -1,0 +1,19 @@
+"""What holds for every test."""
+
+from __future__ import annotations
+
+import sys
+
+import pytest
+import structlog
+
+
+def _to_standard_error(*_: object) -> structlog.PrintLogger:
+    return structlog.PrintLogger(sys.stderr)
+
+
+@pytest.fixture(autouse=True)
+def logs_go_to_standard_error() -> None:
+    """Servers in the tests' own process must not write between the lines of a command's answer."""
+    if not structlog.is_configured():
+        structlog.configure(logger_factory=_to_standard_error)

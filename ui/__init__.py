@@ -1,0 +1,1 @@
+"""The web page: search, look, judge, export; over the client library only."""
