@@ -38,10 +38,10 @@ demo: setup ## The main job end to end: scenes in, finds out; PHOTOS=folder uses
 	$(PY) -m evaluation.demo --out demo-out $(if $(PHOTOS),--photos "$(PHOTOS)")
 
 test: setup ## All tests, under ten minutes on two cores
-	$(PY) -m pytest -n 2 --dist loadfile
+	$(PY) -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 test-long: setup ## What `make test` leaves out because it takes long
-	$(PY) -m pytest -n 2 --dist loadfile -m long
+	$(PY) -m pytest -n 2 --dist loadfile --no-loadscope-reorder -m long
 
 KILLS ?= 30
 CORRUPTIONS ?= 100

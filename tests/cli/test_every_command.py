@@ -60,7 +60,13 @@ def test_ctrl_c_is_no_failure() -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent:
         host, port = silent.getsockname()
         command = [sys.executable, "-m", "patchsearch", "describe", "--address", f"{host}:{port}"]
-        waiting = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        waiting = subprocess.Popen(
+            command,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            # A shell starts what it runs in the background deaf to it, and children inherit that.
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+        )
         connection, _ = silent.accept()
         with connection:
             waiting.send_signal(signal.SIGINT)

@@ -119,6 +119,8 @@ def test_status_goes_on_until_it_is_interrupted(filled: FakeCluster) -> None:
         stdout=subprocess.PIPE,
         text=True,
         env=environment(filled.path),
+        # A shell starts what it runs in the background deaf to it, and children inherit that.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     assert process.stdout is not None
     with process.stdout as lines:
