@@ -3,9 +3,11 @@
     python -m benchmarks.feedback --out /tmp/feedback
 
 Draws street scenes that nothing was trained on, serves and ingests them, and starts from one crop
-at a time. The sixteen hits are judged by the ground truth, and the terms that `ui.feedback` makes
-of that are searched. Compared are the next sixteen unjudged patches with and without them. With
-`--address` a collection is asked that holds the scenes of `--out` already (ids: the file names).
+at a time. The sixteen hits are judged by the ground truth, and the terms that `feedback_terms`
+makes of that are searched. Compared are the next sixteen unjudged patches with and without them.
+Two bounds stand beside them: asked with the mean of every right patch of the collection, and what
+whoever knows the right ones could find. With `--address` a collection is asked that holds the
+scenes of `--out` already (ids: the file names).
 """
 
 from __future__ import annotations
@@ -14,9 +16,9 @@ import argparse
 import json
 import statistics
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 
 import numpy as np
@@ -27,80 +29,105 @@ from rich.progress import track
 from evaluation.demo.deployment import served
 from evaluation.demo.ingesting import put_in
 from evaluation.demo.scene_demo import query_crops
+from evaluation.relevance import mean_vector, without_overlaps
 from evaluation.scenes import TARGET_CLASSES, write_scenes
 from evaluation.truth import GroundTruth, read_coco
-from patchsearch import Client, Crop, Hit, PatchRef, Term
+from patchsearch import Box, Client, Crop, Hit, TermLike, VectorTerm
 from patchsearch.exports import SetItem, Verdict, item_of
-from ui.feedback import KEEP, PUSH, PUSH_EACH, feedback_terms, unjudged
-from ui.query_url import DeskTerm
+from patchsearch.feedback import feedback_terms, judged_place, unjudged
 
 K = 16
-_CROP = DeskTerm("crop", "0" * 64)
-"""The crop that a session starts from; its pixels are put in where it is searched."""
-
-
-@dataclass(frozen=True)
-class Weights:
-    """The three weights of `ui.feedback.feedback_terms`."""
-
-    keep: float = KEEP
-    push: float = PUSH
-    push_each: float = PUSH_EACH
 
 
 @dataclass(frozen=True)
 class Session:
-    """Precision@16 of one session: the first hits, the next without and with feedback."""
+    """Precision@16 of one session."""
 
     first: float
-    without: float
-    with_feedback: float
+    next_without: float
+    next_with: float
+    next_mean_of_all: float
+    """Asked with the mean of every right patch of the collection, as if all had been accepted."""
+    next_possible: float
+    """Of right patches alone, as far as there are any left."""
+
+
+@dataclass(frozen=True)
+class Right:
+    """The patches of a collection that show one class."""
+
+    places: Sequence[tuple[str, Box]]
+    mean: VectorTerm
+
+    def left(self, judged: Sequence[SetItem]) -> int:
+        """How many places that do not overlap nobody has judged."""
+        ids, boxes = [], []
+        for image_id, box in self.places:
+            if judged_place(image_id, box, judged) is None:
+                ids.append(image_id)
+                boxes.append(box)
+        return len(without_overlaps([0.0] * len(ids), ids, boxes))
+
+
+def right_patches(client: Client, truth: GroundTruth) -> dict[str, Right]:
+    """Every stored patch that shows a class, by class."""
+    places: dict[str, list[tuple[str, Box]]] = {name: [] for name in TARGET_CLASSES}
+    vectors: dict[str, list[NDArray[np.float32]]] = {name: [] for name in TARGET_CLASSES}
+    fingerprint = client.describe().fingerprint
+    for image_id in truth.objects:
+        detail = client.get(image_id, include_vectors=True)
+        for at, patch in enumerate(detail.patches):
+            for name, categories in TARGET_CLASSES.items():
+                if detail.vectors is not None and truth.shows(image_id, patch.box, categories):
+                    places[name].append((image_id, patch.box))
+                    vectors[name].append(detail.vectors[at])
+    return {
+        name: Right(places[name], VectorTerm(mean_vector(vectors[name]), fingerprint))
+        for name in TARGET_CLASSES
+    }
 
 
 def judge_once(
     client: Client,
-    crop: NDArray[np.uint8],
-    truth: GroundTruth,
-    categories: Sequence[str],
-    weights: Weights,
+    crop: Crop,
+    is_right: Callable[[Hit], bool],
+    right: Right,
 ) -> Session:
     """One crop, sixteen judgements, and the next sixteen with and without what they say."""
-
-    def is_right(hit: Hit) -> bool:
-        return truth.shows(hit.image_id, hit.box, categories)
 
     def precision(hits: Sequence[Hit]) -> float:
         return sum(map(is_right, hits)) / K
 
-    def search(terms: Sequence[DeskTerm], judged: Sequence[SetItem]) -> list[Hit]:
+    def search(terms: Sequence[TermLike], judged: Sequence[SetItem]) -> list[Hit]:
         # Several patches of one place can go with one judgement.
-        hits = client.search(*(_term(term, crop) for term in terms), k=K + 3 * len(judged)).hits
-        return unjudged(hits, judged)[:K]
+        return unjudged(client.search(*terms, k=K + 3 * len(judged)), judged)[:K]
 
-    first = search([_CROP], ())
+    first = search([crop], ())
     judged = [item_of(h, verdict=Verdict.YES if is_right(h) else Verdict.NO) for h in first]
-    improved = feedback_terms([_CROP], judged, **asdict(weights))
     return Session(
-        precision(first), precision(search([_CROP], judged)), precision(search(improved, judged))
+        first=precision(first),
+        next_without=precision(search([crop], judged)),
+        next_with=precision(search(feedback_terms([crop], judged), judged)),
+        next_mean_of_all=precision(search([right.mean], judged)),
+        next_possible=min(K, right.left(judged)) / K,
     )
 
 
-def measure(
-    client: Client, truth: GroundTruth, asked: GroundTruth, weights: Weights
-) -> dict[str, list[Session]]:
+def measure(client: Client, truth: GroundTruth, asked: GroundTruth) -> dict[str, list[Session]]:
     """Twenty sessions for each class."""
+    right = right_patches(client, truth)
     sessions: dict[str, list[Session]] = {}
     for name in track(TARGET_CLASSES, "judge", transient=True):
         categories = TARGET_CLASSES[name]
-        crops = query_crops(asked, categories)
-        sessions[name] = [judge_once(client, c, truth, categories, weights) for c in crops]
+
+        def is_right(hit: Hit, categories: Sequence[str] = categories) -> bool:
+            return truth.shows(hit.image_id, hit.box, categories)
+
+        sessions[name] = [
+            judge_once(client, Crop(crop), is_right, right[name])
+            for crop in query_crops(asked, categories)
+        ]
     return sessions
-
-
-def _term(term: DeskTerm, crop: NDArray[np.uint8]) -> Term:
-    if term.box is None:
-        return Crop(crop, term.weight)
-    return PatchRef(term.source, term.box, term.weight)
 
 
 def _scenes(folder: Path, count: int, seed: int, console: Console) -> GroundTruth:
@@ -112,18 +139,14 @@ def _scenes(folder: Path, count: int, seed: int, console: Console) -> GroundTrut
 
 
 def _table(sessions: Mapping[str, Sequence[Session]]) -> dict[str, dict[str, float]]:
+    columns = [field.name for field in fields(Session)]
     rows = {
         name: {
-            "first": statistics.fmean(one.first for one in found),
-            "next_without": statistics.fmean(one.without for one in found),
-            "next_with": statistics.fmean(one.with_feedback for one in found),
+            column: statistics.fmean(getattr(one, column) for one in found) for column in columns
         }
         for name, found in sessions.items()
     }
-    rows["mean"] = {
-        column: statistics.fmean(row[column] for row in rows.values())
-        for column in ("first", "next_without", "next_with")
-    }
+    rows["mean"] = {c: statistics.fmean(row[c] for row in rows.values()) for c in columns}
     return rows
 
 
@@ -136,13 +159,9 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--encoder", default="mini")
     parser.add_argument("--address", help="a router whose collection holds these scenes already")
-    parser.add_argument("--keep", type=float, default=KEEP)
-    parser.add_argument("--push", type=float, default=PUSH)
-    parser.add_argument("--push-each", type=float, default=PUSH_EACH)
     parser.add_argument("--at-least", type=float, default=0.1)
     chosen = parser.parse_args()
     console = Console()
-    weights = Weights(chosen.keep, chosen.push, chosen.push_each)
     truth = _scenes(chosen.out / "archive", chosen.scenes, chosen.seed, console)
     asked = _scenes(chosen.out / "queries", chosen.query_scenes, chosen.seed + 1, console)
     with ExitStack() as stack:
@@ -152,12 +171,12 @@ def main() -> int:
             client = stack.enter_context(served(chosen.out / "data", chosen.encoder, console))
             photos = sorted(truth.folder.glob("*.jpg"))
             put_in(client, photos, chosen.out / "ingest.json", console)
-        rows = _table(measure(client, truth, asked, weights))
+        rows = _table(measure(client, truth, asked))
     gain = rows["mean"]["next_with"] - rows["mean"]["next_without"]
     for name, row in rows.items():
         console.print(f"{name:14s}" + "".join(f"  {key} {value:.3f}" for key, value in row.items()))
-    console.print(f"gain {gain:+.3f} with {weights}")
-    results = {"precision_at_16": rows, "gain": gain, "weights": asdict(weights)}
+    console.print(f"gain {gain:+.3f}")
+    results = {"precision_at_16": rows, "gain": gain}
     (chosen.out / "feedback.json").write_text(json.dumps(results, indent=2) + "\n")
     return 0 if gain >= chosen.at_least else 1
 

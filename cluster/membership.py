@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 
 from cluster.events import Copied, Dropped, Passed, Repaired, StepStarted, Tell
 from cluster.plan import MemberChange
@@ -27,7 +28,8 @@ class Membership:
     2. an epoch in which the new shards are joining: writes go to them as well;
     3. the fence: no write of an older epoch is taken any more, so none passes the new shards by;
     4. the new shards fetch by digests what was written meanwhile, and are warmed;
-    5. an epoch in which they hold the partition in place of the old ones;
+    5. an epoch in which they hold the partition in place of the old ones; from just before it
+       the old ones refuse reads of older epochs, for some seconds;
     6. the old shards refuse everything of older epochs, and what they took last is fetched;
     7. they drop the partition.
     """
@@ -70,10 +72,13 @@ class Membership:
         for shard in added:
             self._warm(name, shard)
         if added or removed:
-            self._publisher.publish(
+            self._publisher.publish_held(
                 with_members(self._publisher.placement, name, replicas=target),
                 f"{name}: {change.what}",
+                self._shards,
+                [(self._address(shard), name) for shard in removed if shard not in lost],
             )
+            self._fence_all(name, [shard for shard in removed if shard not in lost])
         for shard in removed:
             if shard in lost:
                 self._tell(Passed(f"{name}: {shard} does not answer and was not asked to drop"))
@@ -177,6 +182,13 @@ class Membership:
             except Unavailable as error:
                 # Nobody can write there either; it is repaired when it is back.
                 self._tell(Passed(f"{name}: {shard} was not fenced: {error}"))
+
+    def _fence_all(self, name: str, shards: Sequence[str]) -> None:
+        """Before one after the other is retired, which takes its time."""
+        epoch = self._publisher.placement.epoch
+        for shard in shards:
+            with suppress(Unavailable):
+                self._shards.fence(self._address(shard), name, writes=epoch, reads=epoch)
 
     def fetch(self, name: str, shard: str, source: str) -> int:
         """Has a shard fetch what is newer on another one; returns how many records that was."""

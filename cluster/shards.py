@@ -138,6 +138,14 @@ class Shards:
         stub = self._stub(address)
         _answer(address, _QUICK_S, lambda t: stub.FencePartition(request, timeout=t))
 
+    def hold_reads(self, address: str, partition_id: str, epoch: int, seconds: float) -> None:
+        """Has a shard refuse reads of older epochs for so long, or until it restarts."""
+        request = pb.FencePartitionRequest(
+            partition_id=partition_id, hold_read_epoch=epoch, hold_read_ms=int(seconds * 1000)
+        )
+        stub = self._stub(address)
+        _answer(address, _QUICK_S, lambda t: stub.FencePartition(request, timeout=t))
+
     def split(
         self, address: str, partition_id: str, lower: str, upper: str
     ) -> tuple[int, int, bool]:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+
 from cluster.events import Dropped, Halved, StepStarted, Tell
 from cluster.plan import SplitChange
 from cluster.publishing import Publisher
 from cluster.shards import Shards
-from patchsearch.errors import FailedPrecondition
+from patchsearch.errors import FailedPrecondition, Unavailable
 from placement.changes import known_partition, last_of_lower_half, with_halves
 from placement.document import Partition, Placement
 
@@ -42,23 +44,32 @@ class Splitting:
         while not all([self._fill(change, replica.shard) for replica in partition.replicas]):
             pass
         self._check_ranges(partition, change)
-        self._publisher.publish(
+        self._publisher.publish_held(
             with_halves(placement, partition.id, change.lower_id, change.upper_id),
             f"{partition.id}: {change.lower_id} and {change.upper_id} instead",
+            self._shards,
+            [(replica.address, partition.id) for replica in partition.replicas],
         )
+        # All of them before one after the other is finished, which takes its time.
+        for replica in partition.replicas:
+            with suppress(Unavailable):
+                self._fence(replica.address, partition.id)
         for replica in partition.replicas:
             self.finish(change, replica.shard)
 
     def finish(self, change: SplitChange, shard: str) -> None:
         """Ends the whole on a shard whose halves are in force."""
         address, name = self._publisher.placement.shards[shard], change.partition_id
-        epoch = self._publisher.placement.epoch
-        self._shards.fence(address, name, writes=epoch, reads=epoch)
+        self._fence(address, name)
         # Nothing is written to it any more: what the halves lack now is all that they lack.
         while not self._fill(change, shard):
             pass
         if self._shards.drop(address, name):
             self._tell(Dropped(name, shard))
+
+    def _fence(self, address: str, name: str) -> None:
+        epoch = self._publisher.placement.epoch
+        self._shards.fence(address, name, writes=epoch, reads=epoch)
 
     def _fill(self, change: SplitChange, shard: str) -> bool:
         """Whether there was nothing left to do on that shard."""

@@ -99,7 +99,8 @@ def settings_page() -> str:
             "|---|---|---|---|",
         ]
         for name, field in settings.model_fields.items():
-            default = "required" if field.is_required() else f"`{field.get_default()}`"
+            value = field.get_default(call_default_factory=True)
+            default = "required" if field.is_required() else f"`{value}`"
             meaning = (field.description or "").replace("|", "\\|")
             flag, variable = f"--{name.replace('_', '-')}", f"{prefix}{name.upper()}"
             parts.append(f"| `{flag}` | `{variable}` | {default} | {meaning} |")

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Executor
-from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 
@@ -19,12 +17,10 @@ from encoder_service.decoder import ImageDecoder
 from encoder_service.decoding import Subject, check_sides
 from encoder_service.limits import EncoderLimits
 from encoder_service.model import Model, Pixels, Vectors
+from encoder_service.photo_slots import PhotoSlots
 from encoder_service.pixels import RgbImage
 from patch_selection import Saliency, SelectedPatch, Selector, load_selector, select_patches
-from patchsearch.errors import ResourceExhausted
 from service_runtime.stages import stage
-
-_RETRY_S = 0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,8 +53,7 @@ class PhotoEncoder:
     """Decodes photos, selects their patches and embeds them. Thread-safe.
 
     Each photo is decoded once, by `decoder`; `pool` waits for that, selects and cuts; the model
-    runs through `batcher`. At most `limits.max_photos` are in work at a time, so that photos never
-    take all of the server's workers from queries.
+    runs through `batcher`. As many are in work at a time as there are `slots`.
     """
 
     def __init__(
@@ -68,6 +63,7 @@ class PhotoEncoder:
         pool: Executor,
         decoder: ImageDecoder,
         limits: EncoderLimits,
+        slots: PhotoSlots,
         saliency: Saliency,
         selector: Selector,
         *,
@@ -81,7 +77,7 @@ class PhotoEncoder:
         self._saliency = saliency
         self._selector = selector
         self._chunk = chunk
-        self._slots = threading.BoundedSemaphore(limits.max_photos)
+        self._slots = slots
 
     def encode(self, image: bytes, selector: str, call: Call) -> EncodedPhoto:
         """The patches of a photo by the selector of this name, the default where empty.
@@ -90,7 +86,7 @@ class PhotoEncoder:
         SELECTOR_UNKNOWN), `ResourceExhausted` (OVERLOADED), and what `Batcher` and `Call` raise.
         """
         chosen = load_selector(selector) if selector else self._selector
-        with self._slot():
+        with self._slots.taken():
             with stage("prepare"):
                 task = self._pool.submit(call.attempt(lambda: self._prepared(image, chosen, call)))
                 photo = call.wait(task)
@@ -107,20 +103,6 @@ class PhotoEncoder:
             photo.warnings,
             f"{chosen.name}/{self._saliency.name}",
         )
-
-    @contextmanager
-    def _slot(self) -> Iterator[None]:
-        if not self._slots.acquire(blocking=False):
-            raise ResourceExhausted(
-                "OVERLOADED",
-                f"{self._limits.max_photos} photos are in work, which is the limit; come back "
-                "later, or send fewer at a time",
-                retry_after_s=_RETRY_S,
-            )
-        try:
-            yield
-        finally:
-            self._slots.release()
 
     def _prepared(self, data: bytes, selector: Selector, call: Call) -> _Prepared:
         image = self._decoder.decode(data, Subject.IMAGE, self._limits.images)

@@ -17,9 +17,11 @@ from encoder_service.crops import CropEncoder
 from encoder_service.decoder import Decoder
 from encoder_service.decoder_process import DecoderLimits
 from encoder_service.decoding import ImageLimits
+from encoder_service.explaining import SelectionExplainer
 from encoder_service.limits import EncoderLimits
 from encoder_service.metrics import EncoderMetrics
 from encoder_service.model import Model
+from encoder_service.photo_slots import PhotoSlots
 from encoder_service.photos import PhotoEncoder
 from encoder_service.servicer import EncoderServicer, SelectionCard
 from encoder_service.settings import EncoderSettings
@@ -72,6 +74,7 @@ def make_service(
     processes = settings.decode_processes or threads
     bounds = DecoderLimits.for_images(limits.images.max_pixels, settings.decode_cpu_s)
     query_decoder, photo_decoder = Decoder(processes, bounds), Decoder(processes, bounds)
+    slots = PhotoSlots(limits.max_photos)
     servicer = EncoderServicer(
         model.card,
         limits,
@@ -84,10 +87,12 @@ def make_service(
             photos,
             photo_decoder,
             limits,
+            slots,
             saliency,
             selector,
             chunk=limits.max_call_items,
         ),
+        SelectionExplainer(photos, photo_decoder, limits, slots, saliency, selector),
     )
 
     def warm_up() -> None:

@@ -10,6 +10,8 @@ import grpc
 
 from encoder_service.call import Call
 from encoder_service.crops import CropEncoder, CropInput
+from encoder_service.explaining import SelectionExplainer
+from encoder_service.explanation_message import explanation_message
 from encoder_service.limits import EncoderLimits
 from encoder_service.model import ModelCard
 from encoder_service.photos import PhotoEncoder
@@ -41,6 +43,7 @@ class EncoderServicer(EncoderServiceServicer):
         texts: TextEncoder,
         crops: CropEncoder,
         photos: PhotoEncoder,
+        explainer: SelectionExplainer,
     ) -> None:
         self._card = card
         self._limits = limits
@@ -48,6 +51,7 @@ class EncoderServicer(EncoderServiceServicer):
         self._texts = texts
         self._crops = crops
         self._photos = photos
+        self._explainer = explainer
 
     def EncodeTexts(
         self, request: pb.EncodeTextsRequest, context: grpc.ServicerContext
@@ -86,6 +90,16 @@ class EncoderServicer(EncoderServiceServicer):
             warnings=photo.warnings,
             selection=photo.selection,
         )
+
+    def ExplainSelection(
+        self, request: pb.ExplainSelectionRequest, context: grpc.ServicerContext
+    ) -> pb.ExplainSelectionResponse:
+        """Selects a photo's patches and tells why not others."""
+        with _call(context) as call:
+            photo = self._explainer.explain(
+                request.image, request.selector, request.max_windows, call
+            )
+        return pb.ExplainSelectionResponse(explanation=explanation_message(photo))
 
     def GetEncoder(
         self, request: pb.GetEncoderRequest, context: grpc.ServicerContext

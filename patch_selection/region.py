@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from enum import IntEnum
 
 import numpy as np
 
@@ -16,15 +17,34 @@ from patch_selection.windows import WindowArray, grid_windows
 from patchsearch.errors import InvalidArgument
 
 
+class Rule(IntEnum):
+    """By what the windows of a region were chosen."""
+
+    SCORES = 0
+    """By their scores, as the level says."""
+    SCORES_WITHOUT_THRESHOLD = 1
+    """By their scores, without the threshold, which none of them reached."""
+    EVENLY = 2
+    """Spread evenly: the map says nothing, and a photo is never left without patches."""
+    NOTHING = 3
+    """None: the map says nothing, and the region is a patch itself."""
+    ALL = 4
+    """All of them: the level has no rules."""
+    WHOLE_PHOTO = 5
+    """No window fits: the photo is one patch."""
+
+
 @dataclass(frozen=True, slots=True)
 class RegionChoice:
     """Every window of a region with its scores and its fate, and what did not go as usual.
 
-    The windows of `choice` are in pixels of the region. `warnings` are sentences for people.
+    The windows of `choice` are in pixels of the region; they are scored where `rule` is one of
+    scores. `warnings` are sentences for people.
     """
 
     choice: WindowChoice
     warnings: tuple[str, ...]
+    rule: Rule
 
 
 def choose_in_region(
@@ -50,7 +70,7 @@ def choose_in_region(
     """
     windows = grid_windows(width, height, grids)
     if level.keeps_everything:
-        return RegionChoice(_unscored(windows, None, taken), ())
+        return RegionChoice(_unscored(windows, None, taken), (), Rule.ALL)
     if saliency is None or saliency.ndim != 2 or saliency.size == 0:
         shape = None if saliency is None else saliency.shape
         raise InvalidArgument(
@@ -61,22 +81,34 @@ def choose_in_region(
         return RegionChoice(
             _unscored(windows, level.k, taken),
             ("the saliency map is not finite: windows were spread evenly instead",),
+            Rule.EVENLY,
         )
     pixels = quantise(saliency)
     if pixels.min() == pixels.max():
         if not never_empty:
-            return RegionChoice(_unscored(windows, 0, taken), ())
+            return RegionChoice(_unscored(windows, 0, taken), (), Rule.NOTHING)
         return RegionChoice(
             _unscored(windows, level.k, taken),
             ("the saliency map is the same everywhere: windows were spread evenly instead",),
+            Rule.EVENLY,
         )
     scores = score_windows(fit_map(pixels, width, height), windows)
     choice = choose_windows(scores, level.min_average, level.k, level.max_overlap, taken)
     if choice.kept.size or not never_empty or not len(windows):
-        return RegionChoice(choice, ())
+        return RegionChoice(choice, (), Rule.SCORES)
     return RegionChoice(
         choose_windows(scores, None, level.k, level.max_overlap, taken),
         (f"no window reached S_apv {level.min_average}: chosen without that threshold",),
+        Rule.SCORES_WITHOUT_THRESHOLD,
+    )
+
+
+def whole_region() -> RegionChoice:
+    """The choice where no window fits in a photo, which is one patch then."""
+    return RegionChoice(
+        _unscored(grid_windows(1, 1, ()), None, None),
+        ("no window fits in the photo: it is one patch",),
+        Rule.WHOLE_PHOTO,
     )
 
 

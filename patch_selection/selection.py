@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import numpy.typing as npt
 
-from patch_selection.region import choose_in_region
+from patch_selection.region import RegionChoice, choose_in_region, whole_region
 from patch_selection.saliency.interface import RgbImage, Saliency, SaliencyMap
 from patch_selection.selectors import DEFAULT_SELECTOR, Level, Selector
 from patch_selection.windows import WindowArray
@@ -41,12 +41,31 @@ class Selection:
     warnings: tuple[str, ...]
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class RegionLook:
+    """One region of a photo that a level looked at.
+
+    `box` is in pixels of the photo, `level` counts from 1; `rules` are that level's. The windows of
+    `found` are in pixels of the region. `saliency_map` is None where the level needs none.
+    """
+
+    box: Box
+    level: int
+    rules: Level
+    found: RegionChoice
+    saliency_map: SaliencyMap | None
+
+
 @dataclass(slots=True)
 class _Draft:
-    """A photo on its way through the levels: what it has so far and where to look next."""
+    """A photo on its way through the levels: what it has so far and where to look next.
+
+    `looks` takes every region that is looked at, None where nobody wants to know.
+    """
 
     photo: RgbImage
     regions: list[Box]
+    looks: list[RegionLook] | None = None
     patches: list[SelectedPatch] = field(default_factory=list)
     warnings: dict[str, None] = field(default_factory=dict)
 
@@ -54,6 +73,10 @@ class _Draft:
         self.patches += patches
         self.regions += [patch.box for patch in patches]
         self.warnings.update(dict.fromkeys(warnings))
+
+    def tell(self, look: RegionLook) -> None:
+        if self.looks is not None:
+            self.looks.append(look)
 
 
 @dataclass(slots=True)
@@ -90,13 +113,36 @@ def select_batch(
     the others. Raises `InvalidArgument` (IMAGE_INVALID) for other arrays. Keeps no state: safe from
     many threads if the model is.
     """
-    drafts = []
-    for image in images:
-        photo = as_rgb(image)
-        drafts.append(_Draft(photo, [Box(0, 0, photo.shape[1], photo.shape[0])]))
+    drafts = [_draft_of(image) for image in images]
+    _select(drafts, saliency, selector)
+    return [_selection_of(draft) for draft in drafts]
+
+
+def select_and_tell(
+    image: npt.NDArray[np.uint8], saliency: Saliency, selector: Selector = DEFAULT_SELECTOR
+) -> tuple[Selection, tuple[RegionLook, ...]]:
+    """The patches of one photo, and every region that was looked at for them, level by level.
+
+    As `select_patches`, by the same steps; the looks hold the scores and the fate of all windows.
+    """
+    looks: list[RegionLook] = []
+    draft = _draft_of(image, looks)
+    _select([draft], saliency, selector)
+    return _selection_of(draft), tuple(looks)
+
+
+def _draft_of(image: npt.NDArray[np.uint8], looks: list[RegionLook] | None = None) -> _Draft:
+    photo = as_rgb(image)
+    return _Draft(photo, [Box(0, 0, photo.shape[1], photo.shape[0])], looks)
+
+
+def _select(drafts: Sequence[_Draft], saliency: Saliency, selector: Selector) -> None:
     for level_index in range(len(selector.levels)):
         _select_level(drafts, saliency, selector, level_index)
-    return [Selection(tuple(draft.patches), tuple(draft.warnings)) for draft in drafts]
+
+
+def _selection_of(draft: _Draft) -> Selection:
+    return Selection(tuple(draft.patches), tuple(draft.warnings))
 
 
 def as_rgb(image: npt.NDArray[np.uint8]) -> RgbImage:
@@ -134,10 +180,9 @@ def _select_level(
         if look.fits:
             _choose(look, level, level_index)
         elif level_index == 0:
-            look.draft.add(
-                [SelectedPatch(look.region, 1, 0.0)],
-                ["no window fits in the photo: it is one patch"],
-            )
+            found = whole_region()
+            look.draft.add([SelectedPatch(look.region, 1, 0.0)], found.warnings)
+            look.draft.tell(RegionLook(look.region, 1, level, found, None))
 
 
 def _take_regions(draft: _Draft) -> list[Box]:
@@ -169,6 +214,7 @@ def _choose(look: _Look, level: Level, level_index: int) -> None:
         ],
         found.warnings,
     )
+    look.draft.tell(RegionLook(region, level_index + 1, level, found, look.saliency_map))
 
 
 def _windows_inside(patches: Sequence[SelectedPatch], region: Box) -> WindowArray:

@@ -8,7 +8,20 @@ every failure is a `PatchsearchError` from `errors`.
 from patchsearch import errors
 from patchsearch.client import Client
 from patchsearch.client_aio import AsyncClient
+from patchsearch.collection_state import (
+    Collection,
+    MeasuredRecall,
+    PartitionState,
+    ReplicaState,
+)
 from patchsearch.errors import PatchsearchError
+from patchsearch.explanation import (
+    ExplainedRegion,
+    ExplainedWindow,
+    SelectionExplanation,
+    SelectionRule,
+    WindowDecision,
+)
 from patchsearch.filter_field import Field
 from patchsearch.filter_text import format_filter, parse_filter
 from patchsearch.filters import (
@@ -39,13 +52,11 @@ from patchsearch.query import (
     VectorTerm,
 )
 from patchsearch.results import (
-    Collection,
     Coverage,
     Hit,
     ImageDetail,
     IngestOutcome,
     IngestResult,
-    PartitionState,
     SearchResult,
     StoredImage,
     StoredPatch,
@@ -65,6 +76,8 @@ __all__ = [
     "Coverage",
     "Crop",
     "Exists",
+    "ExplainedRegion",
+    "ExplainedWindow",
     "Field",
     "Filter",
     "FilterLike",
@@ -74,6 +87,7 @@ __all__ = [
     "IngestOutcome",
     "IngestResult",
     "Match",
+    "MeasuredRecall",
     "Not",
     "NumberRange",
     "PartitionState",
@@ -86,8 +100,11 @@ __all__ = [
     "PreparedPhoto",
     "Query",
     "Region",
+    "ReplicaState",
     "SearchOptions",
     "SearchResult",
+    "SelectionExplanation",
+    "SelectionRule",
     "StoredImage",
     "StoredPatch",
     "SuppressedPatch",
@@ -97,6 +114,7 @@ __all__ = [
     "TimeRange",
     "Timings",
     "VectorTerm",
+    "WindowDecision",
     "errors",
     "format_filter",
     "parse_filter",

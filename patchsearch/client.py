@@ -10,15 +10,18 @@ from typing import Self, TypeVar, Unpack
 
 import grpc
 
+from patchsearch.collection_state import Collection
 from patchsearch.errors import PatchsearchError
+from patchsearch.explanation import SelectionExplanation
 from patchsearch.ingest_stream import ingest_photos
 from patchsearch.photo_frames import PhotoFrame, rows_as_photos
 from patchsearch.photos import PhotoLike
+from patchsearch.pixels import Pixels
 from patchsearch.query import Query, SearchOptions, TermLike
-from patchsearch.results import Collection, ImageDetail, IngestResult, SearchResult, StoredImage
+from patchsearch.results import ImageDetail, IngestResult, SearchResult, StoredImage
 from patchsearch.v1 import search_service_pb2 as pb
 from patchsearch.v1.search_service_pb2_grpc import SearchServiceStub
-from patchsearch.wire import requests, results
+from patchsearch.wire import explanations, requests, results
 from patchsearch.wire.channel import DEFAULT_ADDRESS, channel_options, error_of_call
 from patchsearch.wire.ingest_flow import IngestFlow
 from patchsearch.wire.security import ChannelSecurity, client_security, open_plain_or_tls
@@ -186,6 +189,25 @@ class Client:
         """Tells the state of the collection; raises Unavailable NOT_READY while it starts."""
         request = pb.DescribeCollectionRequest()
         return results.collection(self._call(self._stub.DescribeCollection, request, timeout_s))
+
+    def explain_selection(
+        self,
+        photo: Pixels,
+        *,
+        selector: str = "",
+        max_windows: int = 2000,
+        timeout_s: float | None = None,
+    ) -> SelectionExplanation:
+        """Tells which patches would be chosen in a photo and why not others; stores nothing.
+
+        `photo` is a path, encoded bytes, an array or a PIL image; `selector` the collection's
+        default where empty; `max_windows` 1 to 10 000. Not tried again by itself. Raises
+        InvalidArgument for a photo or a selector that cannot be used, Unavailable
+        ENCODER_UNAVAILABLE.
+        """
+        request = explanations.explain_request(photo, selector, max_windows)
+        response = self._call(self._stub.ExplainSelection, request, timeout_s)
+        return explanations.selection_explanation(response)
 
     def _call(
         self,

@@ -12,15 +12,18 @@ from typing import Self, TypeVar, Unpack
 import grpc
 import grpc.aio
 
+from patchsearch.collection_state import Collection
 from patchsearch.errors import PatchsearchError
+from patchsearch.explanation import SelectionExplanation
 from patchsearch.ingest_stream_aio import ingest_photos
 from patchsearch.photo_frames import PhotoFrame, rows_as_photos
 from patchsearch.photos import PhotoLike
+from patchsearch.pixels import Pixels
 from patchsearch.query import Query, SearchOptions, TermLike
-from patchsearch.results import Collection, ImageDetail, IngestResult, SearchResult, StoredImage
+from patchsearch.results import ImageDetail, IngestResult, SearchResult, StoredImage
 from patchsearch.v1 import search_service_pb2 as pb
 from patchsearch.v1.search_service_pb2_grpc import SearchServiceStub
-from patchsearch.wire import requests, results
+from patchsearch.wire import explanations, requests, results
 from patchsearch.wire.addresses import channel_target
 from patchsearch.wire.channel import DEFAULT_ADDRESS, channel_options, error_of_call
 from patchsearch.wire.ingest_flow import IngestFlow
@@ -154,6 +157,21 @@ class AsyncClient:
         request = pb.DescribeCollectionRequest()
         response = await self._call(self._stub.DescribeCollection, request, timeout_s)
         return results.collection(response)
+
+    async def explain_selection(
+        self,
+        photo: Pixels,
+        *,
+        selector: str = "",
+        max_windows: int = 2000,
+        timeout_s: float | None = None,
+    ) -> SelectionExplanation:
+        """See `Client.explain_selection`."""
+        request = await asyncio.to_thread(
+            explanations.explain_request, photo, selector, max_windows
+        )
+        response = await self._call(self._stub.ExplainSelection, request, timeout_s)
+        return explanations.selection_explanation(response)
 
     async def _call(
         self,

@@ -22,7 +22,9 @@ class PhotoReader:
     `places` are folders of this machine and prefixes of other stores that fsspec opens, such as
     `s3://bucket/drives/`. Links are followed before the place is looked at, so that a link inside a
     folder leads nowhere else. A relative uri is taken from the working directory. A file of more
-    than `largest_mb` is refused.
+    than `largest_mb` is refused, and so is a chained address (`zip://a.jpg::s3://bucket/b.zip`): a
+    link of it may lead anywhere, whatever it begins with. Raises InvalidArgument URI_CHAINED for a
+    place that is one.
     """
 
     def __init__(
@@ -33,6 +35,7 @@ class PhotoReader:
         self._prefixes: list[str] = []
         for place in places:
             text = os.fspath(place)
+            _refuse_chained(text)
             if _is_remote(text):
                 self._prefixes.append(text if text.endswith("/") else f"{text}/")
             else:
@@ -42,13 +45,16 @@ class PhotoReader:
         """The photo's bytes, not decoded.
 
         Raises PermissionDenied PHOTO_NOT_ALLOWED for a uri below none of the places, NotFound
-        PHOTO_MISSING, InvalidArgument FILE_UNREADABLE or IMAGE_TOO_LARGE, and FailedPrecondition
-        EXTRA_MISSING where fsspec or the package of a store is not installed.
+        PHOTO_MISSING, InvalidArgument URI_CHAINED, FILE_UNREADABLE or IMAGE_TOO_LARGE, and
+        FailedPrecondition EXTRA_MISSING where fsspec or the package of a store is not installed.
         """
+        _refuse_chained(uri)
         return self._remote(uri) if _is_remote(uri) else self._local(uri)
 
     def allows(self, uri: str) -> bool:
         """Whether a uri is below one of the places, there or not."""
+        if is_chained(uri):
+            return False
         if _is_remote(uri):
             return self._is_below_prefix(uri)
         try:
@@ -109,6 +115,21 @@ class PhotoReader:
 def _is_remote(uri: str) -> bool:
     scheme, found, _ = uri.partition("://")
     return bool(found) and scheme != "file" and scheme.replace("+", "").isalnum()
+
+
+def is_chained(uri: str) -> bool:
+    """Whether a uri opens one address inside another, which fsspec writes `zip://a::s3://b`."""
+    # Without "://" it is a file's name, and fsspec never sees it.
+    return "::" in uri and "://" in uri and not uri.startswith("file://")
+
+
+def _refuse_chained(uri: str) -> None:
+    if is_chained(uri):
+        raise InvalidArgument(
+            "URI_CHAINED",
+            f"{uri!r} opens one address inside another; only plain addresses are read: copy the "
+            "photos out, and name where they are then",
+        )
 
 
 def _local_path(uri: str) -> Path:

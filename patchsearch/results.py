@@ -194,7 +194,11 @@ class IngestResult:
 
 @dataclass(frozen=True, slots=True)
 class StoredImage:
-    """What is stored of an image, without its patches. `digest` is SHA-256 of its content."""
+    """What is stored of an image, without its patches.
+
+    `digest` is SHA-256 of its content; `selection` names the selector and the saliency model that
+    chose its patches, such as `hierarchical-filtered/spectral-residual`.
+    """
 
     image_id: str
     uri: str
@@ -204,6 +208,7 @@ class StoredImage:
     digest: bytes
     patch_count: int
     update_time: datetime.datetime
+    selection: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -227,36 +232,3 @@ class ImageDetail:
     patches: tuple[StoredPatch, ...]
     vectors: NDArray[np.float32] | None
     fingerprint: str
-
-
-@dataclass(frozen=True, slots=True)
-class PartitionState:
-    """State of one partition, as its shard tells it."""
-
-    partition_id: str
-    shard: str
-    available: bool
-    images: int
-    patches: int
-    growing_patches: int
-    deleted_patches: int
-    sealed_segments: int
-    profile: str
-    damaged_images: int
-    activity: str
-
-
-@dataclass(frozen=True, slots=True)
-class Collection:
-    """The collection: encoder, sizes, partitions. Sizes count the partitions that answered."""
-
-    encoder: str
-    fingerprint: str
-    dim: int
-    images: int
-    patches: int
-    epoch: int
-    partitions: tuple[PartitionState, ...]
-    selector: str
-    saliency: str
-    version: str

@@ -16,6 +16,8 @@ Prepare = Callable[[Placement], None]
 
 # A placement that was refused may be taken the next moment: its shards had to start.
 _AGAIN_S = 0.1
+# One that a shard has heard of is about to be there.
+_SOON_S = 0.02
 
 
 def _take_any(placement: Placement) -> None:
@@ -67,7 +69,7 @@ class PlacementWatch:
             left = until - time.monotonic()
             if left <= 0:
                 break
-            self._store.wait_for_change(min(left, _AGAIN_S))
+            self._store.wait_for_change(min(left, _AGAIN_S if self._complaint else _SOON_S))
         return self._current
 
     def follow(self, every_s: float, prepare: Prepare = _take_any) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from patchsearch.geometry import Box
@@ -11,7 +13,7 @@ from patchsearch.wire.vectors import matrix_from_proto, matrix_to_proto
 from placement.document import Partition, Placement
 from router.clock import milliseconds_of
 from router.collection import Collection
-from router.replica_look import Look
+from router.replica_look import Description, Look
 from router.replica_states import ReplicaStates
 from router.search import SearchAnswer
 
@@ -58,6 +60,7 @@ def image_message(
         metadata=stored.metadata if stored.HasField("metadata") else None,
         digest=stored.digest,
         patch_count=patch_count,
+        selection=stored.selection,
         update_time=Timestamp(seconds=milliseconds // 1000, nanos=milliseconds % 1000 * 1_000_000),
     )
 
@@ -137,4 +140,19 @@ def _partition_state(
             patches=0 if own is None else own.patches,
             joining=replica in partition.joining,
         )
+    state.recall.extend(_recall([look.replicas[partition.id, address] for address in told]))
     return state
+
+
+def _recall(replicas: Sequence[Description]) -> list[search_service_pb2.MeasuredRecall]:
+    """What all replicas measured, by profile: each checks searches of its own."""
+    found: dict[str, search_service_pb2.MeasuredRecall] = {}
+    for replica in replicas:
+        for one in replica.recall:
+            total = found.setdefault(
+                one.profile, search_service_pb2.MeasuredRecall(profile=one.profile)
+            )
+            total.checks += one.checks
+            total.expected_hits += one.expected_hits
+            total.found_hits += one.found_hits
+    return [found[profile] for profile in sorted(found)]

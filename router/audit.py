@@ -78,6 +78,13 @@ class AuditedServicer(SearchServiceServicer):
     ) -> pb.DescribeCollectionResponse:
         return self._servicer.DescribeCollection(request, context)
 
+    def ExplainSelection(
+        self, request: pb.ExplainSelectionRequest, context: grpc.ServicerContext
+    ) -> pb.ExplainSelectionResponse:
+        response = self._servicer.ExplainSelection(request, context)
+        note(windows=len(response.explanation.windows))
+        return response
+
 
 def _note_queries(requests: Sequence[pb.SearchRequest]) -> None:
     kinds: Counter[str] = Counter()

@@ -7,12 +7,14 @@ import threading
 import time
 from collections.abc import Callable
 
+from patchsearch.errors import FailedPrecondition
+
 _MILLISECOND = 1 << 16
 _STEP = 1 << 8
 ROUTERS = _STEP
 """Routers that versions tell apart."""
-FARTHEST_AHEAD_MS = 24 * 60 * 60 * 1000
-"""How far ahead of the wall clock a version is taken for another router's."""
+DEFAULT_AHEAD_S = 300.0
+"""How far ahead of the wall clock a version may be that own ones are made newer than."""
 REMEMBERED = 32_768
 """Own versions that a clock remembers."""
 
@@ -31,11 +33,17 @@ class HybridLogicalClock:
     """
 
     def __init__(
-        self, wall_clock_ms: Callable[[], int] = _wall_clock_ms, router: int | None = None
+        self,
+        wall_clock_ms: Callable[[], int] = _wall_clock_ms,
+        router: int | None = None,
+        ahead_s: float = DEFAULT_AHEAD_S,
     ) -> None:
         """`router` is 0 to 255, drawn where it is None: two routers that write in one moment must
-        not make the same version of two things, which replicas could not tell apart."""
+        not make the same version of two things, which replicas could not tell apart. Versions over
+        `ahead_s` seconds ahead of the wall clock are not learned: shards would refuse newer ones.
+        """
         self._wall_clock_ms = wall_clock_ms
+        self._ahead_ms = int(ahead_s * 1000)
         self._router = secrets.randbelow(ROUTERS) if router is None else router
         self._last = 0
         self._lock = threading.Lock()
@@ -59,11 +67,22 @@ class HybridLogicalClock:
     def observe(self, version: int) -> None:
         """Another router made this version: own ones are higher from now on.
 
-        One that is over a day ahead of the wall clock is no router's, and left alone: else a single
-        write of version 2**64 - 1 would take all versions from every router that meets it.
+        Raises FailedPrecondition VERSION_TOO_FAR_AHEAD for one that is too far ahead of the wall
+        clock, and leaves it alone: else a single write of version 2**64 - 1 would take all versions
+        from every router that meets it.
         """
-        if milliseconds_of(version) > self._wall_clock_ms() + FARTHEST_AHEAD_MS:
-            return
+        ahead_ms = milliseconds_of(version) - self._wall_clock_ms()
+        if ahead_ms > self._ahead_ms:
+            raise FailedPrecondition(
+                "VERSION_TOO_FAR_AHEAD",
+                f"what is stored has a version {ahead_ms / 1000:.0f} s ahead of this router's "
+                f"clock, and wins until then; the limit is {self._ahead_ms / 1000:g} s "
+                "(--max-clock-ahead-s): set the clocks of routers and shards (NTP); write again",
+                metadata={
+                    "ahead_s": f"{ahead_ms / 1000:.0f}",
+                    "limit_s": f"{self._ahead_ms / 1000:g}",
+                },
+            )
         with self._lock:
             self._last = max(self._last, version)
 

@@ -7,6 +7,10 @@ import threading
 FIRST_DELAY_S = 0.1
 """Before enough calls were seen."""
 LEAST_DELAY_S = 0.002
+RESERVE = 5.0
+"""Hedges that are kept for calls which take far longer than is usual."""
+FAR = 2.5
+"""Times the delay after which a call takes far longer."""
 _LEAST_PATIENCE_S = 0.3
 _PATIENCE = 10.0
 _WINDOW = 512
@@ -61,9 +65,9 @@ class TokenBucket:
         """Counts a call."""
         self._tokens = min(self._burst, self._tokens + self._share)
 
-    def spend(self) -> bool:
-        """Whether an extra call may be made; it is counted then."""
-        if self._tokens < 1.0:
+    def spend(self, keep: float = 0.0) -> bool:
+        """Whether an extra call may be made that leaves `keep` tokens; it is counted then."""
+        if self._tokens < 1.0 + keep:
             return False
         self._tokens -= 1.0
         return True
@@ -106,7 +110,17 @@ class Hedging:
         with self._lock:
             self._quantile.observe(seconds)
 
-    def allow(self) -> bool:
-        """Whether one more hedge is within the budget; it is counted then."""
+    def far(self, seconds: float) -> bool:
+        """Whether a call that was waited for so long takes far longer than is usual."""
+        delay_s = self.delay_s
+        return delay_s is not None and seconds >= FAR * delay_s
+
+    def allow(self, waited_s: float = 0.0) -> bool:
+        """Whether one more hedge is within the budget, after a wait; it is counted then.
+
+        One call in twenty is slow for no reason. Hedging those must not use up what is needed when
+        a shard stops: the last ones are for calls that take far longer.
+        """
+        keep = 0.0 if self.far(waited_s) else RESERVE
         with self._lock:
-            return self._enabled and self._budget.spend()
+            return self._enabled and self._budget.spend(keep)

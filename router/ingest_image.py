@@ -20,6 +20,7 @@ from placement.document import Placement
 from router.call_scope import CallScope
 from router.collection import Collection
 from router.consistency import Consistency
+from router.encoder_away import naming_the_encoder
 from router.image_id import check_image_id
 from router.stored_check import StoredCheck
 from router.writes import ReplicatedWriter
@@ -104,7 +105,8 @@ class ImageWriter:
         request = encoder_service_pb2.SelectAndEncodeRequest(
             image=image.content, selector=image.selector
         )
-        selected = _patiently(lambda: scope.call(self._encoder.SelectAndEncode, request), scope)
+        with naming_the_encoder():
+            selected = _patiently(lambda: scope.call(self._encoder.SelectAndEncode, request), scope)
         collection.check_fingerprint(selected.vectors.fingerprint, "what the encoder sent")
         stored = _stored_image(image, digest, selected)
         stays = _patiently(

@@ -46,7 +46,8 @@ class SearchPressure:
 
     @contextmanager
     def streaming(self) -> Iterator[None]:
-        """Surrounds an ingest stream; raises ResourceExhausted OVERLOADED where it has no place."""
+        """Surrounds an ingest stream, or the one photo of a call that is as costly; raises
+        ResourceExhausted OVERLOADED where it has no place."""
         with self._changed:
             problem = self._no_place()
             if not problem:

@@ -19,6 +19,7 @@ from router.collection import CollectionDoor
 from router.connections import ShardConnections
 from router.consistency import Consistency
 from router.coverage import PartitionSizes
+from router.explanations import SelectionExplainer
 from router.fan_out import FanOut
 from router.hedging import Hedging
 from router.image_reads import ImageReader
@@ -64,7 +65,7 @@ class Router:
         )
         self._reloads = Reloads(self._placements)
         self._settings = settings
-        self._clock = clock if clock is not None else HybridLogicalClock()
+        self._clock = clock or HybridLogicalClock(ahead_s=settings.max_clock_ahead_s)
         self._door = CollectionDoor()
         self._shards = ShardConnections(self._open_shard)
         self._encoder_channel = open_channel(
@@ -179,6 +180,7 @@ class Router:
                 in_flight=settings.ingest_in_flight,
                 pressure=pressure,
             ),
+            SelectionExplainer(encoder, pressure),
             writer,
             self._states,
             pressure,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
@@ -41,6 +43,11 @@ class Attempt(Generic[ResponseT]):
     stuck: bool = False
     """No answer is expected any more."""
 
+    def concerns(self, units: Iterable[OpenPartition]) -> bool:
+        """Whether it asks for one of these."""
+        mine = {id(unit) for unit in self.units}
+        return any(id(unit) in mine for unit in units)
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Reloaded:
@@ -48,3 +55,11 @@ class Reloaded:
 
     units: list[OpenPartition]
     placement: Placement
+
+
+def beaten(
+    winner: Attempt[ResponseT], running: Iterable[Attempt[ResponseT]], far: Callable[[float], bool]
+) -> list[str]:
+    """The addresses that were asked for the same, and are waited for by far too long."""
+    now = time.monotonic()
+    return [a.address for a in running if a.concerns(winner.units) and far(now - a.began)]

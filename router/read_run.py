@@ -12,7 +12,7 @@ from patchsearch.errors import DeadlineExceeded, InvalidArgument, PatchsearchErr
 from placement.document import Partition, Placement
 from router.call_scope import CallScope, answer
 from router.metrics import CallKind
-from router.read_account import Attempt, OpenPartition, Reloaded
+from router.read_account import Attempt, OpenPartition, Reloaded, beaten
 from router.reading import Answer, Read, ReadMeans, ReadResult, no_answer
 from router.replica_choice import Candidate, assign
 from router.stale_placement import (
@@ -129,6 +129,8 @@ class ReadRun(Generic[ResponseT]):
             self._answers.append(Answer(response, tuple(counted), tuple(elsewhere)))
             if attempt.kind is CallKind.HEDGE:
                 self._metrics.hedge_won()
+                for address in beaten(attempt, self._running.values(), self._hedging.far):
+                    self._states.beaten(address)
         if lost:
             self._lost(lost, attempt, by_partition=True)
 
@@ -228,19 +230,20 @@ class ReadRun(Generic[ResponseT]):
         if stuck:
             self._send(stuck, CallKind.RETRY)
         if self._delay_s is not None:
-            self._hedge([u for u in waiting if id(u) in hopeful and not u.hedged])
+            self._hedge([u for u in waiting if id(u) in hopeful and not u.hedged], now)
 
-    def _hedge(self, due: Sequence[OpenPartition]) -> None:
+    def _hedge(self, due: Sequence[OpenPartition], now: float) -> None:
         by_id = {unit.partition.id: unit for unit in due}
 
         def look(partition: Partition) -> list[Candidate]:
             others = self._states.candidates(partition, by_id[partition.id].tried)
-            return [c for c in others if not c.failing and not c.behind]
+            return [c for c in others if not (c.failing or c.behind or c.beaten)]
 
         groups, _ = assign([unit.partition for unit in due], look)
         for address, partitions in groups.items():
-            if self._hedging.allow():
-                units = [by_id[p.id] for p in partitions]
+            units = [by_id[p.id] for p in partitions]
+            began = min(a.began for a in self._running.values() if a.concerns(units))
+            if self._hedging.allow(now - began):
                 for unit in units:
                     unit.hedged = True
                 self._call(address, units, CallKind.HEDGE)

@@ -17,8 +17,9 @@ class RedactedServicer(SearchServiceServicer):
 
     Services keep no pixels: what leads to them is `uri`, and what tells of them is `metadata`,
     `digest` (who has a photo can see that it is stored) and vectors (a picture can be approximated
-    from one). Hits and images come without those, whoever asks; vectors are refused. Ids, boxes,
-    scores and sizes stay: they are the answer.
+    from one). Hits and images come without those, whoever asks; vectors are refused. An explained
+    selection comes without its saliency maps, which are pictures of the photo. Ids, boxes, scores
+    and sizes stay: they are the answer.
     """
 
     def __init__(self, servicer: RouterServicer) -> None:
@@ -72,6 +73,17 @@ class RedactedServicer(SearchServiceServicer):
         self, request: pb.DescribeCollectionRequest, context: grpc.ServicerContext
     ) -> pb.DescribeCollectionResponse:
         return self._servicer.DescribeCollection(request, context)
+
+    def ExplainSelection(
+        self, request: pb.ExplainSelectionRequest, context: grpc.ServicerContext
+    ) -> pb.ExplainSelectionResponse:
+        response = self._servicer.ExplainSelection(request, context)
+        for region in response.explanation.regions:
+            region.ClearField("saliency_png")
+        response.explanation.warnings.append(
+            "this deployment gives no pictures away (--redact): the saliency maps are left out"
+        )
+        return response
 
 
 def _redact_hits(response: pb.SearchResponse) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from placement.document import Partition
 
@@ -17,6 +17,8 @@ class Candidate:
     """Its shard did not answer lately."""
     behind: bool = False
     """It misses writes that another replica has."""
+    beaten: bool = False
+    """Another replica answered in its place, long after it was due."""
     in_flight: int = 0
     """Partitions that this router has asked of its shard and not heard of yet."""
     latency_s: float = 0.0
@@ -27,12 +29,12 @@ def preferred(candidates: Iterable[Candidate]) -> Candidate | None:
     """The replica to ask: of those that live and miss nothing the one with the fewest in flight,
     then the quickest.
 
-    One that is behind is taken only when all others fail, one that fails only when all do. None
-    where there are no candidates.
+    One that was beaten is taken only when all others are behind or fail, one that is behind only
+    when all others fail, one that fails only when all do. None where there are no candidates.
     """
     return min(
         candidates,
-        key=lambda c: (c.failing, c.behind, c.in_flight, c.latency_s),
+        key=lambda c: (c.failing, c.behind, c.beaten, c.in_flight, c.latency_s),
         default=None,
     )
 
@@ -63,10 +65,4 @@ def assign(
 def _with_more_in_flight(candidate: Candidate, more: int) -> Candidate:
     if not more:
         return candidate
-    return Candidate(
-        candidate.address,
-        candidate.failing,
-        candidate.behind,
-        candidate.in_flight + more,
-        candidate.latency_s,
-    )
+    return replace(candidate, in_flight=candidate.in_flight + more)

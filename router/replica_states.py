@@ -22,6 +22,7 @@ class _Shard:
     latency_s: float = 0.0
     unanswered: int = 0
     failing: bool = False
+    beaten: bool = False
 
 
 def _nobody() -> None:
@@ -33,7 +34,7 @@ class ReplicaStates:
 
     A shard that cannot be reached, or leaves three calls in a row without an answer while another
     one answers, is failing until it answers something: a look of `ReplicaLooks` is enough, so that
-    no search has to try.
+    no search has to try. One that was beaten is left alone until then, too.
     """
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
@@ -66,8 +67,7 @@ class ReplicaStates:
         with self._lock:
             shard = self._shard(address)
             shard.in_flight -= partitions
-            shard.unanswered = 0
-            shard.failing = False
+            self._alive(shard)
             shard.latency_s += (
                 _SMOOTHING * (seconds - shard.latency_s) if shard.latency_s else seconds
             )
@@ -83,6 +83,15 @@ class ReplicaStates:
             self._unanswered(shard)
             if seconds > shard.latency_s:
                 shard.latency_s += _SMOOTHING * (seconds - shard.latency_s)
+
+    def beaten(self, address: str) -> None:
+        """Another replica answered in its place, long after it was due: others are asked until it
+        answers, and it is looked at soon."""
+        with self._lock:
+            shard = self._shard(address)
+            if not shard.beaten:
+                shard.beaten = True
+                self._on_failing()
 
     def overdue(self, address: str) -> None:
         """A call is under way for so long that no answer is expected any more."""
@@ -104,9 +113,7 @@ class ReplicaStates:
     def seen(self, address: str) -> None:
         """The shard answered a look."""
         with self._lock:
-            shard = self._shard(address)
-            shard.unanswered = 0
-            shard.failing = False
+            self._alive(self._shard(address))
 
     def unseen(self, address: str) -> None:
         """The shard did not answer a look."""
@@ -155,6 +162,10 @@ class ReplicaStates:
                 if address in addresses or shard.in_flight
             }
 
+    def _alive(self, shard: _Shard) -> None:
+        shard.unanswered = 0
+        shard.failing = shard.beaten = False
+
     def _unanswered(self, shard: _Shard) -> None:
         shard.unanswered += 1
         if shard.unanswered >= _UNANSWERED_AT_MOST:
@@ -171,6 +182,7 @@ class ReplicaStates:
             replica.address,
             failing=shard.failing,
             behind=(partition.id, replica.address) in self._behind,
+            beaten=shard.beaten,
             in_flight=shard.in_flight,
             latency_s=shard.latency_s,
         )

@@ -239,7 +239,11 @@ class ReplicaWrite:
             f"{acknowledged} of {len(self._voting)} replicas of partition {self.partition.id} have "
             f"the write and {self._needed} are asked for; send it again, or ask for fewer with "
             f"consistency. It may turn up nevertheless. {told}",
-            metadata={"acknowledged": str(acknowledged), "needed": str(self._needed)},
+            metadata={
+                "acknowledged": str(acknowledged),
+                "needed": str(self._needed),
+                "reasons": ",".join(sorted(reasons)),
+            },
         )
 
 

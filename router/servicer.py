@@ -21,6 +21,7 @@ from router.call_scope import CallScope
 from router.catalogue import MAX_PAGE_SIZE, Catalogue
 from router.collection import CollectionDoor
 from router.consistency import Consistency, consistency_from_proto
+from router.explanations import SelectionExplainer
 from router.image_id import check_image_id
 from router.ingest_call import IngestCall
 from router.page_token import decode_page_token, encode_page_token
@@ -46,6 +47,7 @@ class RouterServicer(SearchServiceServicer):
         searcher: Searcher,
         catalogue: Catalogue,
         ingest: IngestCall,
+        explainer: SelectionExplainer,
         writer: ReplicatedWriter,
         states: ReplicaStates,
         pressure: SearchPressure,
@@ -60,6 +62,7 @@ class RouterServicer(SearchServiceServicer):
         self._searcher = searcher
         self._catalogue = catalogue
         self._ingest = ingest
+        self._explainer = explainer
         self._writer = writer
         self._states = states
         self._pressure = pressure
@@ -166,6 +169,13 @@ class RouterServicer(SearchServiceServicer):
         placement = self._placements.current
         described = self._catalogue.describe(placement, CallScope.of(context), self._reserve_s)
         return collection_response(collection, placement, described, self._states, self._version)
+
+    def ExplainSelection(
+        self, request: search_service_pb2.ExplainSelectionRequest, context: grpc.ServicerContext
+    ) -> search_service_pb2.ExplainSelectionResponse:
+        self._door.enter()
+        explanation = self._explainer.explain(request, CallScope.of(context))
+        return search_service_pb2.ExplainSelectionResponse(explanation=explanation)
 
     def _read_or_error(
         self, request: search_service_pb2.SearchRequest

@@ -8,6 +8,7 @@ from typing import Literal
 from pydantic import Field
 from pydantic_settings import SettingsConfigDict
 
+from router.clock import DEFAULT_AHEAD_S
 from router.query import MAX_K
 from service_runtime.settings import ServiceSettings
 
@@ -75,6 +76,12 @@ class RouterSettings(ServiceSettings):
         le=1,
         description="Share of the calls to shards that may be made a second time, at another "
         "replica, because the first one is slower than 95 % of the recent ones; 0 for none.",
+    )
+    max_clock_ahead_s: float = Field(
+        DEFAULT_AHEAD_S,
+        ge=1,
+        description="Seconds that the version of what another router stored may be ahead of this "
+        "one's clock for it to be overwritten. Give shards the same.",
     )
     repair_interval_s: float = Field(
         5.0,

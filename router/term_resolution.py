@@ -20,6 +20,7 @@ from patchsearch.wire.vectors import box_to_proto, matrix_from_proto
 from placement.document import Placement
 from router.call_scope import CallScope, answer
 from router.collection import Collection
+from router.encoder_away import naming_the_encoder
 from router.image_id import abbreviated
 from router.image_reads import ImageReader
 from router.query import CropTerm, PatchTerm, Term, TextTerm, VectorTerm
@@ -57,9 +58,9 @@ class TermResolver:
     ) -> ResolvedTerms:
         """Vectors of all terms; at least one.
 
-        Raises what the encoder raises about texts and crops, InvalidArgument VECTOR_INVALID,
-        NotFound PATCH_NOT_FOUND, FailedPrecondition ENCODER_MISMATCH; the first in the order of
-        kinds, not of terms.
+        Raises what the encoder raises about texts and crops, Unavailable ENCODER_UNAVAILABLE where
+        it does not answer, InvalidArgument VECTOR_INVALID, NotFound PATCH_NOT_FOUND,
+        FailedPrecondition ENCODER_MISMATCH; the first in the order of kinds, not of terms.
         """
         rows: Rows = {}
         warnings: dict[int, str] = {}
@@ -105,7 +106,8 @@ class TermResolver:
                 run: Sequence[tuple[int, TextTerm]] = run,
                 future: grpc.CallFuture[encoder_service_pb2.EncodeTextsResponse] = future,
             ) -> None:
-                response = answer(future)
+                with naming_the_encoder():
+                    response = answer(future)
                 _take_rows(response.vectors, [p for p, _ in run], collection, rows)
                 for index in response.truncated:
                     position, term = run[index]
@@ -137,7 +139,8 @@ class TermResolver:
             ) -> None:
                 positions = [position for position, _ in run]
                 try:
-                    response = answer(future)
+                    with naming_the_encoder():
+                        response = answer(future)
                 except InvalidArgument as error:
                     raise _of_its_term(error, positions) from error
                 _take_rows(response.vectors, positions, collection, rows)

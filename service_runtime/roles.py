@@ -34,6 +34,7 @@ LEAST_ROLES: Mapping[str, Role] = {
     _SEARCH + "GetImage": Role.READER,
     _SEARCH + "ListImages": Role.READER,
     _SEARCH + "DescribeCollection": Role.READER,
+    _SEARCH + "ExplainSelection": Role.READER,
     _SEARCH + "IngestImages": Role.WRITER,
     _SEARCH + "DeleteImages": Role.WRITER,
     _CLUSTER + "GetClusterStatus": Role.ADMIN,
@@ -60,6 +61,7 @@ LEAST_ROLES: Mapping[str, Role] = {
     _ENCODER + "EncodeTexts": Role.SERVICE,
     _ENCODER + "EncodeCrops": Role.SERVICE,
     _ENCODER + "SelectAndEncode": Role.SERVICE,
+    _ENCODER + "ExplainSelection": Role.SERVICE,
     _ENCODER + "GetEncoder": Role.SERVICE,
 }
 """Full method name -> least role. A call that is not here needs ADMIN: closed until listed."""

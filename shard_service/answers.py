@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import NamedTuple
 
+from shard_service.maintenance.recall import MeasuredRecall
 from shard_service.search.ranked_candidates import BoxTuple
 from shard_service.store.images import Image
 from shard_service.store.meta import Identity
 
 
-@dataclass(frozen=True, eq=False, slots=True)
-class PartitionHit:
+class PartitionHit(NamedTuple):
     """A patch that was found, with its image; `suppressed` are (box, score), best first."""
 
     image: Image
@@ -42,7 +43,8 @@ class PartitionState:
     `profile` is "exact" while nothing is sealed; `deleted_patches` wait in sealed segments for a
     rebuild; `damaged_images` are not searched; `activity` is empty when idle. `digest` is that of
     all records, `tombstones` how many of them are deletions. Calls of placements older than
-    `min_write_epoch` and `min_read_epoch` are refused.
+    `min_write_epoch` and `min_read_epoch` are refused. `recall` is that of searches since it was
+    opened.
     """
 
     identity: Identity
@@ -59,6 +61,7 @@ class PartitionState:
     tombstones: int
     min_write_epoch: int
     min_read_epoch: int
+    recall: tuple[MeasuredRecall, ...]
 
 
 def merged_hits(answers: Iterable[PartitionAnswer], k: int) -> list[PartitionHit]:

@@ -161,6 +161,15 @@ def state_to_proto(state: PartitionState, disk_bytes: int) -> pb.PartitionDescri
         disk_bytes=disk_bytes,
         min_write_epoch=state.min_write_epoch,
         min_read_epoch=state.min_read_epoch,
+        recall=[
+            search_service_pb2.MeasuredRecall(
+                profile=one.profile,
+                checks=one.checks,
+                expected_hits=one.expected_hits,
+                found_hits=one.found_hits,
+            )
+            for one in state.recall
+        ],
     )
 
 

@@ -12,6 +12,7 @@ import errno
 import json
 import struct
 import threading
+import time
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -20,7 +21,7 @@ from pathlib import Path
 
 import google_crc32c
 
-from patchsearch.errors import FailedPrecondition, Unavailable
+from patchsearch.errors import FailedPrecondition, InvalidArgument, Unavailable
 from service_runtime.logs import logger
 from shard_service.derived_files import sync_path
 from shard_service.store.failures import disk_full
@@ -29,6 +30,8 @@ from shard_service.store.read_gate import ReadGate
 FENCE = "fence"
 UNKNOWN_EPOCH = (1 << 64) - 1
 """What a damaged fence lets through: nothing, until it is set anew."""
+
+LONGEST_HOLD_S = 30.0
 
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
@@ -39,6 +42,13 @@ class Epochs:
 
     min_write: int = 0
     min_read: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class _Hold:
+    epoch: int = 0
+    until: float = 0.0
+    """Monotonic seconds."""
 
 
 class Fence:
@@ -54,6 +64,7 @@ class Fence:
         self._raising = threading.Lock()
         self._writes = ReadGate()
         self._epochs = _read(self._path)
+        self._hold = _Hold()
         if UNKNOWN_EPOCH in (self._epochs.min_write, self._epochs.min_read):
             logger("partition").error(
                 "fence is damaged: calls are refused until it is set anew", partition=partition_id
@@ -89,6 +100,19 @@ class Fence:
                     self._epochs = raised
             return raised
 
+    def hold_reads(self, epoch: int, seconds: float) -> None:
+        """Refuses reads of placements older than `epoch` for so long; nothing of it is kept.
+
+        For the moment in which that epoch comes into force: should it not, reads go on as before.
+        Raises InvalidArgument HOLD_OUT_OF_RANGE for over 30 seconds.
+        """
+        if seconds > LONGEST_HOLD_S:
+            raise InvalidArgument(
+                "HOLD_OUT_OF_RANGE",
+                f"reads were to be held for {seconds:g} s; the limit is {LONGEST_HOLD_S:g} s",
+            )
+        self._hold = _Hold(epoch, time.monotonic() + seconds)
+
     @contextmanager
     def writing(self, epoch: int) -> Iterator[None]:
         """Surrounds a write that acts on the placement `epoch`, 0 for whoever is not bound by one.
@@ -107,7 +131,9 @@ class Fence:
 
     def check_read(self, epoch: int) -> None:
         """Raises FailedPrecondition STALE_PLACEMENT for a read of a placement that is too old."""
-        self._check(epoch, self._epochs.min_read, "searches and reads")
+        hold = self._hold
+        held = hold.epoch if time.monotonic() < hold.until else 0
+        self._check(epoch, max(held, self._epochs.min_read), "searches and reads")
 
     def _check(self, epoch: int, minimum: int, what: str) -> None:
         if epoch == 0 or epoch >= minimum:

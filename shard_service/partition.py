@@ -218,6 +218,7 @@ class Partition:
             tombstones=totals.tombstones,
             min_write_epoch=epochs.min_write,
             min_read_epoch=epochs.min_read,
+            recall=self._recall.measured(),
         )
 
     def disk_bytes(self) -> int:

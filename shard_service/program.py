@@ -14,11 +14,13 @@ from service_runtime.server import run, run_main
 from service_runtime.settings import parse_settings
 from shard_service.metrics import PartitionMetrics, RecallMetrics, WorkMetrics
 from shard_service.replication.operations import Replication
+from shard_service.replication.peers import Peers
 from shard_service.search.ranked_candidates import warm_up as compile_search
 from shard_service.servicer import shard_service
 from shard_service.settings import ShardSettings
 from shard_service.shard import Shard
 from shard_service.timings import Timings
+from shard_service.versions import VersionLimit
 
 PROG = "patchsearch-shard"
 
@@ -55,6 +57,7 @@ def serve(argv: Sequence[str] | None = None) -> int:
             connect,
             keep_s=settings.tombstone_keep_hours * 3600,
             repaired=work.repaired,
+            peers=Peers(settings.peers, elsewhere=settings.tls_ca is not None or settings.insecure),
         )
         # Before the port opens, so that a directory in use is told at once.
         shard.lock()
@@ -73,7 +76,7 @@ def serve(argv: Sequence[str] | None = None) -> int:
         roots = [str(settings.data.resolve() / "snapshots"), *settings.snapshot_roots]
         return run(
             settings,
-            [shard_service(shard, roots, replication)],
+            [shard_service(shard, roots, replication, VersionLimit(settings.max_clock_ahead_s))],
             prog=PROG,
             warm_up=warm_up,
             close=close,

@@ -27,6 +27,7 @@ from shard_service.replication.servicer import ReplicationCalls
 from shard_service.shard import Shard
 from shard_service.store.images import Outcome
 from shard_service.store.meta import Identity
+from shard_service.versions import VersionLimit
 
 SERVICE_NAME = "patchsearch.shard.v1.ShardService"
 
@@ -36,11 +37,16 @@ class ShardServicer(ReplicationCalls):
     statuses. Thread-safe."""
 
     def __init__(
-        self, shard: Shard, replication: Replication, snapshot_roots: Sequence[str] = ()
+        self,
+        shard: Shard,
+        replication: Replication,
+        snapshot_roots: Sequence[str] = (),
+        versions: VersionLimit | None = None,
     ) -> None:
         """Snapshots may be written below `snapshot_roots`: absolute paths, and prefixes of URLs."""
         super().__init__(shard, replication)
         self._snapshot_roots = tuple(snapshot_roots)
+        self._versions = versions or VersionLimit()
 
     def CreatePartition(
         self, request: pb.CreatePartitionRequest, context: grpc.ServicerContext
@@ -60,6 +66,7 @@ class ShardServicer(ReplicationCalls):
     ) -> pb.PutImagesResponse:
         partition = self._shard.partition(request.partition_id)
         validation.check_batch(len(request.images), "images")
+        self._versions.check(message.version for message in request.images)
         for message in request.images:
             if message.patches or message.vectors.fingerprint:
                 partition.check_fingerprint(message.vectors.fingerprint)
@@ -76,6 +83,7 @@ class ShardServicer(ReplicationCalls):
     ) -> pb.DeleteImagesResponse:
         partition = self._shard.partition(request.partition_id)
         validation.check_batch(len(request.image_ids), "ids")
+        self._versions.check([request.version])
         outcomes = partition.delete_images(request.image_ids, request.version, request.epoch)
         return pb.DeleteImagesResponse(
             deleted=[outcome.displaced is not None for outcome in outcomes],
@@ -194,12 +202,15 @@ def shard_service(
     shard: Shard,
     snapshot_roots: Sequence[str] = (),
     replication: Replication | None = None,
+    versions: VersionLimit | None = None,
 ) -> Service:
     """The service to be run by `service_runtime`.
 
-    Without `replication` it reaches other shards by plain channels, and forgets no deletions.
+    Without `replication` it reaches other shards by plain channels, and forgets no deletions;
+    without `versions` writes may be five minutes ahead.
     """
-    servicer = ShardServicer(shard, replication or Replication(shard), snapshot_roots)
+    replication = replication or Replication(shard)
+    servicer = ShardServicer(shard, replication, snapshot_roots, versions)
     return Service(SERVICE_NAME, servicer, add_ShardServiceServicer_to_server)
 
 

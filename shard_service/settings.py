@@ -10,6 +10,7 @@ from pydantic_settings import SettingsConfigDict
 
 from service_runtime.settings import ServiceSettings
 from shard_service.options import PartitionOptions
+from shard_service.versions import DEFAULT_AHEAD_S
 
 
 class ShardSettings(ServiceSettings):
@@ -69,6 +70,19 @@ class ShardSettings(ServiceSettings):
         gt=0,
         description="Hours that a deletion is remembered. A replica that missed it and stays away "
         "for longer can bring the image back.",
+    )
+    peers: list[str] = Field(
+        default_factory=list,
+        description="Networks (10.0.0.0/8) and names (shard-*.example) of the shards that this one "
+        "may be told to fetch partitions from. Where none is given: any, if shards are called over "
+        "TLS (--tls-ca) or with --insecure, and else those on this machine.",
+    )
+    max_clock_ahead_s: float = Field(
+        DEFAULT_AHEAD_S,
+        ge=1,
+        description="Seconds that the version of a write, which is the time of the router that "
+        "took it, may be ahead of this shard's clock; others are refused, because they would win "
+        "over all writes until then. Give routers the same.",
     )
     map_gb: float = Field(
         1.0, gt=0, le=65536, description="First size of a partition's LMDB map, in GiB; it grows."

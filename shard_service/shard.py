@@ -34,6 +34,7 @@ from shard_service.partition_files import UNFINISHED, create_partition
 from shard_service.replication.copying import remove_copies
 from shard_service.search.query import PartitionQuery
 from shard_service.snapshots.staging import remove_leftovers
+from shard_service.store.failures import disk_errors_told
 from shard_service.store.meta import Identity
 from shard_service.timings import NOT_TIMED, Timings
 
@@ -105,7 +106,8 @@ class Shard:
             if path.name.startswith("."):
                 continue
             try:
-                self._partitions[path.name] = self._opened(path)
+                with disk_errors_told(path, f"partition {path.name}"):
+                    self._partitions[path.name] = self._opened(path)
             except PatchsearchError as error:
                 self._failures[path.name] = error
                 log.error("partition cannot be opened", partition=path.name, error=str(error))
@@ -115,15 +117,21 @@ class Shard:
         """Creates an empty partition; False when the same one is there.
 
         Raises InvalidArgument PARTITION_INVALID, FailedPrecondition PARTITION_EXISTS or
-        ENCODER_MISMATCH.
+        ENCODER_MISMATCH, ResourceExhausted DISK_FULL, Unavailable STORE_FAILED; nothing is left
+        then.
         """
         check_identity(identity)
         with self.reserved(identity.partition_id) as path:
             if path.exists():
                 check_same(self.partition(identity.partition_id).identity, identity)
                 return False
-            create_partition(path, identity, self._options.map_bytes)
-            self._partitions[path.name] = self._opened(path)
+            with disk_errors_told(self._data, f"partition {path.name}"):
+                create_partition(path, identity, self._options.map_bytes)
+                try:
+                    self._partitions[path.name] = self._opened(path)
+                except BaseException:
+                    remove_directory(path)
+                    raise
             return True
 
     @contextmanager

@@ -19,19 +19,24 @@ from starlette.staticfiles import StaticFiles
 from patchsearch.client import Client
 from patchsearch.client_aio import AsyncClient
 from patchsearch.errors import PatchsearchError
+from patchsearch.wire.explanations import MAX_WINDOWS
 from patchsearch.wire.security import ChannelSecurity
 from ui.access import AccessGate, AccessToken, Action, guarded
 from ui.collection import CollectionDoor
 from ui.desk import Desk
 from ui.error_pages import show_defect, show_error, show_http_error
+from ui.explanations import Explanations
+from ui.export_runs import ExportRuns
 from ui.ingest_runs import IngestRuns
 from ui.pages import (
     access_page,
+    export_page,
     hit_actions,
     ingest_page,
     photo_page,
     pictures,
     search_page,
+    selection_page,
     sets_page,
     status_page,
     upload_actions,
@@ -66,6 +71,7 @@ def make_app(settings: UiSettings, security: ChannelSecurity | None = None) -> S
                 yield
             finally:
                 desk.ingests.close()
+                desk.exports.close()
                 await app.state.client.close()
                 desk.sets.close()
 
@@ -82,17 +88,22 @@ def make_app(settings: UiSettings, security: ChannelSecurity | None = None) -> S
             get("/", search_page.search_page),
             get("/more", search_page.more_hits),
             get("/facets", search_page.facets_part),
+            get("/range", search_page.search_range),
             get("/photo", photo_page.photo_page),
+            get("/photo/selection", selection_page.selection_page),
             get("/photos", photo_page.photos_page),
             get("/upload", photo_page.upload_page),
             get("/region", photo_page.search_region),
             get("/pictures/patch", pictures.patch_picture),
             get("/pictures/photo", pictures.photo_picture),
+            get("/pictures/saliency", selection_page.saliency_picture),
             get("/pictures/upload", pictures.upload_picture),
             get("/sets", sets_page.sets_page),
             get("/sets/compare", sets_page.compare_page),
             get("/sets/{set_id:int}", sets_page.set_page),
-            get("/sets/{set_id:int}/export/{format}", sets_page.export_set),
+            get("/sets/{set_id:int}/export/{format}", export_page.export_set),
+            get("/exports/{run_id:int}", export_page.run_page),
+            get("/exports/{run_id:int}/file", export_page.run_file),
             get("/ingest", ingest_page.ingest_page),
             get("/ingest/{run_id:int}", ingest_page.run_page),
             get("/status", status_page.status_page),
@@ -101,6 +112,7 @@ def make_app(settings: UiSettings, security: ChannelSecurity | None = None) -> S
             post("/hits", hit_actions.act_on_hits),
             post("/uploads", upload_actions.upload),
             post("/sets", sets_page.change_sets),
+            post("/exports", export_page.start_export),
             post("/ingest", ingest_page.start_ingest),
             post("/access", access_page.give_access),
             Mount("/static", StaticFiles(directory=_FOLDER / "static")),
@@ -137,6 +149,11 @@ def _open_desk(
     desk = Desk(
         settings=settings,
         collection=CollectionDoor(client, picture_of),
+        explanations=Explanations(
+            lambda content, selector: client.explain_selection(
+                content, selector=selector, max_windows=MAX_WINDOWS
+            )
+        ),
         sets=SetStore(settings.data / "sets.sqlite"),
         uploads=open_uploads(
             settings.data / "uploads",
@@ -147,6 +164,7 @@ def _open_desk(
         photos=photos,
         pictures=PictureMaker(max_pixels=max_pixels),
         ingests=IngestRuns(partial(Client, settings.router, security=security), photos.allows),
+        exports=ExportRuns(),
         templates=make_templates(),
         pool=pool,
     )

@@ -8,11 +8,12 @@ from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Sequence
 
 from patchsearch.client_aio import AsyncClient
+from patchsearch.collection_state import Collection
 from patchsearch.errors import InvalidArgument
 from patchsearch.exports.items import SetItem
+from patchsearch.feedback import unjudged
 from patchsearch.query import Crop, PatchRef, Region, Term, Text
-from patchsearch.results import Collection, Hit, ImageDetail, SearchResult, StoredImage
-from ui.feedback import unjudged
+from patchsearch.results import Hit, ImageDetail, SearchResult, StoredImage
 from ui.query_url import MAX_K, DeskQuery, DeskTerm, as_client_order
 
 PictureOf = Callable[[DeskTerm], Awaitable[bytes]]

@@ -12,6 +12,8 @@ from starlette.requests import Request
 from starlette.templating import Jinja2Templates
 
 from ui.collection import CollectionDoor
+from ui.explanations import Explanations
+from ui.export_runs import ExportRuns
 from ui.ingest_runs import IngestRuns
 from ui.photo_reader import RootedPhotos
 from ui.pictures import PictureMaker
@@ -29,11 +31,13 @@ class Desk:
 
     settings: UiSettings
     collection: CollectionDoor
+    explanations: Explanations
     sets: SetStore
     uploads: UploadStore
     photos: RootedPhotos
     pictures: PictureMaker
     ingests: IngestRuns
+    exports: ExportRuns
     templates: Jinja2Templates
     pool: ThreadPoolExecutor
     """Bounds how many photos are in memory at a time."""

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from patchsearch.errors import InvalidArgument, NotFound, PermissionDenied
-from patchsearch.photo_reader import PhotoReader
+from patchsearch.photo_reader import PhotoReader, is_chained
 
 
 class RootedPhotos:
@@ -17,7 +17,8 @@ class RootedPhotos:
     """
 
     def __init__(self, roots: Sequence[str], *, largest_mb: int = 128) -> None:
-        """Raises InvalidArgument ROOT_MISSING for a local root that is no folder."""
+        """Raises InvalidArgument ROOT_MISSING for a local root that is no folder, and URI_CHAINED
+        for an address that opens one inside another (`simplecache::s3://bucket/drives`)."""
         self._reader = PhotoReader(roots, largest_mb=largest_mb)
         self._local: list[Path] = []
         for root in roots:
@@ -38,12 +39,16 @@ class RootedPhotos:
     def read(self, uri: str, image_id: str) -> bytes:
         """The photo's encoded content; an empty uri stands for the image's id as a path.
 
-        Raises PermissionDenied PHOTO_NOT_ALLOWED, NotFound PHOTO_MISSING, and what `PhotoReader`
-        raises; messages do not repeat paths of this machine.
+        Raises PermissionDenied PHOTO_NOT_ALLOWED, NotFound PHOTO_MISSING, InvalidArgument
+        URI_CHAINED, and what `PhotoReader` raises; messages do not repeat paths of this machine.
         """
         where = uri or image_id
-        if "::" in where or "\x00" in where:  # fsspec would open one address inside another
+        if "\x00" in where:
             raise _not_allowed()
+        if is_chained(where):
+            raise InvalidArgument(
+                "URI_CHAINED", "photo's uri opens one address inside another; store a plain one"
+            )
         try:
             if "://" in where:
                 return self._reader(where)

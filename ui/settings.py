@@ -10,6 +10,7 @@ from pydantic import Field, ValidationError, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from patchsearch.errors import InvalidArgument
+from patchsearch.field_path import split_path
 from patchsearch.ports import is_loopback
 from patchsearch.wire.channel import DEFAULT_ADDRESS
 
@@ -60,9 +61,42 @@ class UiSettings(BaseSettings):
     photo_megapixels: int = Field(
         200, ge=1, le=10_000, description="Largest photo that is decoded, in millions of pixels."
     )
+    time_fields: list[str] = Field(
+        default=[
+            *("time", "timestamp", "datetime", "captured_at", "capture_time", "recorded_at"),
+            *("taken_at", "date_time", "date"),
+        ],
+        description="Metadata fields that tell when a photo was taken, in any object: paths such "
+        "as camera.time, or their last keys. The one that most hits have makes a timeline.",
+    )
+    position_fields: list[str] = Field(
+        default=[
+            *("lat,lon", "lat,lng", "lat,long", "latitude,longitude"),
+            *("gps_lat,gps_lon", "gps_latitude,gps_longitude"),
+        ],
+        description="Pairs of metadata fields, with a comma between them, that tell latitude and "
+        "longitude in degrees. The pair that most hits have makes a map.",
+    )
     timeout_s: float = Field(
         30.0, gt=0, le=3600, description="Seconds to wait for the router's answers."
     )
+
+    @property
+    def position_pairs(self) -> list[tuple[str, str]]:
+        """The names of `position_fields`, latitude first."""
+        pairs = [pair.partition(",") for pair in self.position_fields]
+        return [(one.strip(), other.strip()) for one, _, other in pairs]
+
+    @model_validator(mode="after")
+    def _fields_are_paths(self) -> Self:
+        for path in (*self.time_fields, *(name for pair in self.position_pairs for name in pair)):
+            try:
+                split_path(path)
+            except InvalidArgument as error:
+                raise ValueError(
+                    f"{error.message}; position fields are pairs such as gps.lat,gps.lon"
+                ) from error
+        return self
 
     @model_validator(mode="after")
     def _strangers_are_kept_out(self) -> Self:

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
+from patchsearch.cli.cluster_change import Change, changes_cluster
 from patchsearch.cli.cluster_options import (
     DryRun,
     Partitions,
     PlacementPlace,
-    Rate,
     check_installed,
     shard_addresses,
 )
@@ -19,10 +18,6 @@ from patchsearch.cli.connection import calls_server
 from patchsearch.cli.options import AsJson
 from patchsearch.errors import InvalidArgument
 from patchsearch.wire.security import ChannelSecurity
-
-if TYPE_CHECKING:
-    from cluster.plan import Plan
-    from cluster.planning import Planner
 
 app = typer.Typer(
     name="cluster",
@@ -110,187 +105,79 @@ def status(
 
 
 @app.command("add-shard")
-@calls_server
+@changes_cluster
 def add_shard(
     name: Annotated[str, typer.Argument(metavar="NAME", help="its name in the placement")],
     address: Annotated[str, typer.Argument(metavar="HOST:PORT", help="where it listens")],
-    placement: PlacementPlace,
-    dry_run: DryRun = False,
-    rate_mb_s: Rate = None,
-    as_json: AsJson = False,
-    *,
-    security: ChannelSecurity,
-) -> None:
+) -> Change:
     """Take a running shard in, and move to it its share of the partitions."""
-    _do(
-        lambda planner: planner.add_shard(name, address),
-        placement,
-        security,
-        dry_run,
-        as_json,
-        rate_mb_s,
-        besides=shard_addresses([f"{name}={address}"]),
-    )
+    newcomers = shard_addresses([f"{name}={address}"])
+    return Change(lambda planner: planner.add_shard(name, address), newcomers)
 
 
 @app.command("remove-shard")
-@calls_server
+@changes_cluster
 def remove_shard(
     name: Annotated[str, typer.Argument(metavar="NAME", help="its name in the placement")],
-    placement: PlacementPlace,
     lost: Annotated[
         bool, typer.Option("--lost", help="it is gone for good: copy from other replicas")
     ] = False,
-    dry_run: DryRun = False,
-    rate_mb_s: Rate = None,
-    as_json: AsJson = False,
-    *,
-    security: ChannelSecurity,
-) -> None:
+) -> Change:
     """Move all that a shard holds to the others, then take it out of the placement."""
-    _do(
-        lambda planner: planner.remove_shard(name, lost=lost),
-        placement,
-        security,
-        dry_run,
-        as_json,
-        rate_mb_s,
-    )
+    return Change(lambda planner: planner.remove_shard(name, lost=lost))
 
 
 @app.command()
-@calls_server
+@changes_cluster
 def move(
     partition: Annotated[str, typer.Argument(metavar="PARTITION", help="its id")],
     source: Annotated[str, typer.Argument(metavar="FROM", help="shard that holds it")],
     target: Annotated[str, typer.Argument(metavar="TO", help="shard that is to hold it")],
-    placement: PlacementPlace,
-    dry_run: DryRun = False,
-    rate_mb_s: Rate = None,
-    as_json: AsJson = False,
-    *,
-    security: ChannelSecurity,
-) -> None:
+) -> Change:
     """Move one replica of a partition from a shard to another one."""
-    _do(
-        lambda planner: planner.move(partition, source, target),
-        placement,
-        security,
-        dry_run,
-        as_json,
-        rate_mb_s,
-    )
+    return Change(lambda planner: planner.move(partition, source, target))
 
 
 @app.command()
-@calls_server
+@changes_cluster
 def split(
-    placement: PlacementPlace,
     partitions: Annotated[
         list[str] | None, typer.Argument(metavar="[PARTITION]...", help="which")
     ] = None,
     larger_than: Annotated[
         int | None, typer.Option(min=0, help="those with more patches than this")
     ] = None,
-    dry_run: DryRun = False,
-    rate_mb_s: Rate = None,
-    as_json: AsJson = False,
-    *,
-    security: ChannelSecurity,
-) -> None:
+) -> Change:
     """Make two partitions of one, from stored vectors, on the shards that hold it."""
     if not partitions and larger_than is None:
         raise InvalidArgument("PARTITION_MISSING", "name partitions, or give --larger-than PATCHES")
-    _do(
-        lambda planner: planner.split(partitions or (), larger_than),
-        placement,
-        security,
-        dry_run,
-        as_json,
-        rate_mb_s,
-    )
+    return Change(lambda planner: planner.split(partitions or (), larger_than))
 
 
 @app.command()
-@calls_server
-def rebalance(
-    placement: PlacementPlace,
-    dry_run: DryRun = False,
-    rate_mb_s: Rate = None,
-    as_json: AsJson = False,
-    *,
-    security: ChannelSecurity,
-) -> None:
+@changes_cluster
+def rebalance() -> Change:
     """Move partitions from full shards to empty ones until they are level."""
-    _do(lambda planner: planner.rebalance(), placement, security, dry_run, as_json, rate_mb_s)
+    return Change(lambda planner: planner.rebalance())
 
 
 @app.command("set-replicas")
-@calls_server
+@changes_cluster
 def set_replicas(
     count: Annotated[int, typer.Argument(metavar="COUNT", help="replicas that each is to have")],
-    placement: PlacementPlace,
     partitions: Partitions = None,
-    dry_run: DryRun = False,
-    rate_mb_s: Rate = None,
-    as_json: AsJson = False,
-    *,
-    security: ChannelSecurity,
-) -> None:
+) -> Change:
     """Give partitions more replicas, on the emptiest shards, or fewer."""
-    _do(
-        lambda planner: planner.set_replicas(count, partitions or ()),
-        placement,
-        security,
-        dry_run,
-        as_json,
-        rate_mb_s,
-    )
+    return Change(lambda planner: planner.set_replicas(count, partitions or ()))
 
 
 @app.command()
-@calls_server
+@changes_cluster
 def repair(
-    placement: PlacementPlace,
     partitions: Partitions = None,
     abandon: Annotated[
         bool, typer.Option("--abandon", help="take back what a killed command was filling")
     ] = False,
-    dry_run: DryRun = False,
-    rate_mb_s: Rate = None,
-    as_json: AsJson = False,
-    *,
-    security: ChannelSecurity,
-) -> None:
+) -> Change:
     """Make replicas equal again, fill replaced disks, and end what killed commands have left."""
-    _do(
-        lambda planner: planner.repair(partitions or (), abandon=abandon),
-        placement,
-        security,
-        dry_run,
-        as_json,
-        rate_mb_s,
-    )
-
-
-def _do(
-    make: Callable[[Planner], Plan],
-    placement: str,
-    security: ChannelSecurity,
-    dry_run: bool,
-    as_json: bool,
-    rate_mb_s: float | None,
-    besides: Mapping[str, str] | None = None,
-) -> None:
-    check_installed()
-    from patchsearch.cli.cluster_session import planned_and_done
-
-    planned_and_done(
-        placement,
-        security,
-        make,
-        besides=besides,
-        dry_run=dry_run,
-        as_json=as_json,
-        rate_mb_s=rate_mb_s,
-    )
+    return Change(lambda planner: planner.repair(partitions or (), abandon=abandon))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Annotated
 
 import typer
@@ -10,6 +11,7 @@ from patchsearch.cli.connection import calls_server
 from patchsearch.cli.json_output import print_json
 from patchsearch.cli.options import DEFAULT_ADDRESS, Address, AsJson, TimeoutS
 from patchsearch.client import Client
+from patchsearch.collection_state import MeasuredRecall
 from patchsearch.wire.security import ChannelSecurity
 
 
@@ -85,7 +87,7 @@ def describe(
     *,
     security: ChannelSecurity,
 ) -> None:
-    """Tell the state of the collection: encoder, sizes, partitions."""
+    """Tell the state of the collection: encoder, sizes, coverage, recall, partitions, replicas."""
     with Client(address, timeout_s=timeout_s, security=security) as client:
         state = client.describe()
     if as_json:
@@ -94,6 +96,9 @@ def describe(
     typer.echo(f"{state.images} images, {state.patches} patches, epoch {state.epoch}")
     typer.echo(f"encoder {state.encoder} ({state.fingerprint}, {state.dim}-d)")
     typer.echo(f"selection {state.selector} / {state.saliency}")
+    answering = sum(part.available for part in state.partitions)
+    typer.echo(f"coverage {state.coverage:.0%}: {answering} of {len(state.partitions)} partitions")
+    typer.echo(f"recall {_recall_text(state.recall)}")
     for part in state.partitions:
         health = "" if part.available else "  NOT AVAILABLE"
         activity = f"  {part.activity}" if part.activity else ""
@@ -103,3 +108,16 @@ def describe(
             f" {part.growing_patches} growing, {part.sealed_segments} sealed"
             f" ({part.profile}){activity}{damaged}{health}"
         )
+        for replica in part.replicas:
+            where = f" at {replica.address}" if replica.address else ""
+            state_of = replica.state if replica.state == "in use" else replica.state.upper()
+            typer.echo(f"    replica {replica.shard}{where}: {state_of}, {replica.patches} patches")
+
+
+def _recall_text(recall: Sequence[MeasuredRecall]) -> str:
+    told = [
+        f"{one.share:.4f} ({one.profile}, {one.checks} searches checked)"
+        for one in recall
+        if one.share is not None
+    ]
+    return ", ".join(told) or "not measured yet: no search of an index was checked"

@@ -44,10 +44,11 @@ def restore(
 ) -> None:
     """Put partitions back from snapshots; every byte is compared with its checksum.
 
-    A partition appears whole or not at all. One that fails ends the command; those before it stay.
+    A partition appears whole or not at all. One that fails ends the command; those before it stay,
+    and the same command with --shard goes on behind them.
     """
     try:
-        from shard_service.snapshots.restoring import restore_snapshot
+        from shard_service.snapshots.restoring import is_restored, restore_snapshot
     except ModuleNotFoundError as error:
         raise FailedPrecondition(
             "EXTRA_MISSING", f"restoring needs {error.name}: pip install 'patchsearch[server]'"
@@ -69,6 +70,10 @@ def restore(
     try:
         with bar:
             for source in sources:
+                there = is_restored(source, data) if shard else None
+                if there is not None:
+                    restored.append({**_plain(source, data, there), "already_there": True})
+                    continue
                 task = bar.add_task(source, total=None)
 
                 def move(done: int, total: int, task: Any = task) -> None:
@@ -85,6 +90,7 @@ def restore(
                 typer.echo(
                     f"{one['partition_id']}: {one['images']} images, {one['patches']} patches, "
                     f"{one['bytes']} bytes from {one['source']}"
+                    f"{' (was there already)' if 'already_there' in one else ''}"
                 )
 
 

@@ -37,8 +37,7 @@ def search(
         list[str] | None, typer.Option(help="push away from this picture (like --image)")
     ] = None,
     push: Annotated[
-        float,
-        typer.Option(min=0.01, help="how much --not-... and what was rejected count against 1"),
+        float, typer.Option(min=0.01, help="how much each --not-... counts against 1")
     ] = 0.5,
     judged: Annotated[
         Path | None,
@@ -78,7 +77,7 @@ def search(
     """Find the patches nearest to a mix of texts and pictures.
 
     Options repeat: the query is the mean of all of them. No hits is an answer, exit status 0.
-    With --judged, what was asked counts half as much as the mean of what was accepted.
+    With --judged, all that was asked counts as much as one accepted patch.
     """
     terms: list[Term] = [Text(words) for words in text or ()]
     terms += [_picture(argument, 1.0) for argument in image or ()]
@@ -89,7 +88,7 @@ def search(
     if new and judged is None:
         raise typer.BadParameter("--new needs --judged")
     seen = [] if judged is None else read_set(judged)
-    terms = feedback_terms(terms, seen, push=push) if seen else terms
+    terms = feedback_terms(terms, seen)
     options = SearchOptions(k=min(k + len(seen), MAX_K) if new and 0 < k <= MAX_K else k)
     options["exact"] = exact
     if threshold is not None:

@@ -238,6 +238,10 @@ def _each(
 
 def _state(one: pb.PartitionDescription) -> dict[str, Any]:
     row = {field.name: getattr(one, field.name) for field in one.DESCRIPTOR.fields}
+    row["recall"] = [
+        {field.name: getattr(measured, field.name) for field in measured.DESCRIPTOR.fields}
+        for measured in one.recall
+    ]
     # JSON's numbers lose digits beyond 53 bits in many readers.
     return {**row, **{name: f"{row[name]:016x}" for name in ("hash_start", "hash_end")}}
 

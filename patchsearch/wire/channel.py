@@ -15,7 +15,8 @@ DEFAULT_ADDRESS = "127.0.0.1:7100"
 """Where `patchsearch serve` listens by default."""
 
 _SERVICE = "patchsearch.v1.SearchService"
-# Every unary call may be repeated: reads change nothing, and deleting twice deletes once.
+# Every unary call may be repeated: reads change nothing, and deleting twice deletes once. One is
+# not, ExplainSelection: the router repeats it at the encoder, and somebody waits who can ask again.
 _REPEATABLE = (
     "Search",
     "BatchSearch",

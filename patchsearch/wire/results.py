@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import datetime
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 from google.rpc import status_pb2
 
+from patchsearch import collection_state as state
 from patchsearch import results
 from patchsearch.errors import InternalError, PatchsearchError
 from patchsearch.geometry import Box
@@ -101,12 +102,14 @@ def stored_image(message: pb.Image) -> results.StoredImage:
         digest=message.digest,
         patch_count=message.patch_count,
         update_time=message.update_time.ToDatetime(tzinfo=datetime.UTC),
+        selection=message.selection,
     )
 
 
-def collection(message: pb.DescribeCollectionResponse) -> results.Collection:
+def collection(message: pb.DescribeCollectionResponse) -> state.Collection:
     """The collection's state."""
-    return results.Collection(
+    answering = sum(partition.available for partition in message.partitions)
+    return state.Collection(
         encoder=message.encoder,
         fingerprint=message.fingerprint,
         dim=message.dim,
@@ -117,6 +120,8 @@ def collection(message: pb.DescribeCollectionResponse) -> results.Collection:
         selector=message.selector,
         saliency=message.saliency,
         version=message.version,
+        coverage=answering / len(message.partitions) if message.partitions else 1.0,
+        recall=_recall(one for partition in message.partitions for one in partition.recall),
     )
 
 
@@ -159,8 +164,8 @@ def _coverage(message: types_pb2.Coverage) -> results.Coverage:
     )
 
 
-def _partition(message: pb.PartitionState) -> results.PartitionState:
-    return results.PartitionState(
+def _partition(message: pb.PartitionState) -> state.PartitionState:
+    return state.PartitionState(
         partition_id=message.partition_id,
         shard=message.shard,
         available=message.available,
@@ -172,4 +177,33 @@ def _partition(message: pb.PartitionState) -> results.PartitionState:
         sealed_segments=message.sealed_segments,
         profile=message.profile,
         activity=message.activity,
+        replicas=tuple(_replica(replica) for replica in message.replicas),
+        recall=_recall(message.recall),
+    )
+
+
+def _replica(message: pb.ReplicaState) -> state.ReplicaState:
+    health: state.ReplicaHealth = "in use"
+    if not message.available:
+        health = "away"
+    elif message.joining:
+        health = "joining"
+    elif message.behind:
+        health = "behind"
+    return state.ReplicaState(message.shard, message.address, health, message.patches)
+
+
+def _recall(messages: Iterable[pb.MeasuredRecall]) -> tuple[state.MeasuredRecall, ...]:
+    """The sums by profile."""
+    sums: dict[str, tuple[int, int, int]] = {}
+    for one in messages:
+        checks, expected, found = sums.get(one.profile, (0, 0, 0))
+        sums[one.profile] = (
+            checks + one.checks,
+            expected + one.expected_hits,
+            found + one.found_hits,
+        )
+    return tuple(
+        state.MeasuredRecall(profile, *counts, share=counts[2] / counts[1] if counts[1] else None)
+        for profile, counts in sorted(sums.items())
     )

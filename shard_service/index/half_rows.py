@@ -13,6 +13,7 @@ import os
 import sys
 import weakref
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -21,18 +22,32 @@ import numpy as np
 from numpy.typing import NDArray
 
 from shard_service.index.index_files import read_index_file, view_index
-from shard_service.index.scattered_reads import LARGEST, read_pieces
+from shard_service.index.scattered_reads import AVAILABLE, read_rows
 from shard_service.index.threads import use_threads
+
+MOST_SINGLE_ROWS = 512
+"""More rows than these at once are a scan, which maps what it reads."""
 
 # What a mapping begins at a multiple of, so that rows in it can.
 _ALIGNED = 64
 
 
+@dataclass(frozen=True, slots=True)
+class RowFile:
+    """An open file in which rows lie one after the other from byte `begin` on."""
+
+    number: int
+    begin: int
+
+
 class HalfRows:
     """(n, dim) float16 rows around an `IndexScalarQuantizer`. Thread-safe to read.
 
-    `rows` (n, 2 dim) uint8 are their bytes, which a file need not align.
+    `rows` (n, 2 dim) uint8 are their bytes, which a file need not align. `file` is where single
+    rows are better read than in memory, if anywhere.
     """
+
+    file: RowFile | None = None
 
     def __init__(self, index: Any, rows: NDArray[np.uint8]) -> None:
         self.index = index
@@ -81,21 +96,19 @@ class StoredHalfRows(HalfRows):
 
     def __init__(self, path: Path, index: Any, rows: NDArray[np.uint8]) -> None:
         super().__init__(index, rows)
-        self._file = os.open(path, os.O_RDONLY)
-        weakref.finalize(self, os.close, self._file)
-        if sys.platform == "linux":
-            os.posix_fadvise(self._file, 0, 0, os.POSIX_FADV_RANDOM)
-        self._begin = len(_header(index.d, 0))
-        self._in_pieces = True
+        if AVAILABLE:
+            number = os.open(path, os.O_RDONLY)
+            weakref.finalize(self, os.close, number)
+            os.posix_fadvise(number, 0, 0, os.POSIX_FADV_RANDOM)
+            self.file = RowFile(number, len(_header(index.d, 0)))
 
     def vectors(self, rows: NDArray[np.int64]) -> NDArray[np.float16]:
         """A copy of some rows, (n, dim). Raises OSError when the file cannot be read."""
-        if self._in_pieces and 0 < len(rows) <= LARGEST:
-            copied = np.empty((len(rows), 2 * self.index.d), np.uint8)
-            if read_pieces(self._file, self._begin + rows * copied.shape[1], copied):
-                return copied.view(np.float16)
-            self._in_pieces = False
-        return super().vectors(rows)
+        if self.file is None or len(rows) > MOST_SINGLE_ROWS:
+            return super().vectors(rows)
+        halves = np.empty((len(rows), self.index.d), np.uint16)
+        read_rows(self.file.number, self.file.begin, rows, halves)
+        return halves.view(np.float16)
 
 
 class GrowingHalfRows(HalfRows):

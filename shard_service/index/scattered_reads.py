@@ -1,9 +1,9 @@
-"""Reads many small pieces of a file at once, without mapping them.
+"""Reads many rows of a file at once, without mapping them.
 
 Touching a mapped file makes the kernel map what lies around too, up to two megabytes, all of which
 counts as this process's memory; and where memory is short, it waits for one page after the other.
-Linux's asynchronous reads (io_submit(2)) take a list of pieces in one call: what the page cache
-holds is copied, what it lacks is named, and can be asked for all together.
+preadv2(2) copies what the page cache holds and names what it lacks, which is then asked for all
+together. The loop over the rows is compiled and does without Python's lock.
 """
 
 from __future__ import annotations
@@ -11,122 +11,58 @@ from __future__ import annotations
 import ctypes
 import mmap
 import os
-import platform
 import sys
-import threading
-import weakref
 from typing import Any
 
 import numpy as np
+from numba import types
 from numpy.typing import NDArray
 
-LARGEST = 512
-"""How many pieces one call may ask for."""
+from shard_service.compiled import compiled
 
-# Numbers of io_setup, io_destroy, io_getevents and io_submit.
-_CALLS = {"x86_64": (206, 207, 208, 209), "aarch64": (0, 1, 4, 2)}
+AVAILABLE = sys.platform == "linux" and hasattr(ctypes.CDLL(None), "preadv2")
+"""Whether the system has what these functions call; without it none of them may be called."""
+
+_preadv2: Any = types.ExternalFunction(
+    "preadv2", types.int64(types.int32, types.uintp, types.int32, types.int64, types.int32)
+)
 _IN_MEMORY_ONLY = 8
 """RWF_NOWAIT of preadv2(2)."""
 
-# struct iocb and struct io_event of linux/aio_abi.h, on a machine that is little-endian.
-_REQUEST = np.dtype(
-    [
-        ("number", "u8"),
-        ("key", "u4"),
-        ("flags", "u4"),
-        ("operation", "u2"),
-        ("priority", "i2"),
-        ("file", "u4"),
-        ("target", "u8"),
-        ("bytes", "u8"),
-        ("offset", "i8"),
-        ("reserved", "u8"),
-        ("more_flags", "u4"),
-        ("event_file", "u4"),
-    ]
-)
-_EVENT = np.dtype([("number", "u8"), ("request", "u8"), ("result", "i8"), ("second", "i8")])
 
+def read_rows(file: int, begin: int, rows: NDArray[np.int64], target: NDArray[Any]) -> None:
+    """Reads `target[i]`, of (n, d) integers, from row `rows[i]` of those from byte `begin` on.
 
-def read_pieces(file: int, offsets: NDArray[np.int64], target: NDArray[np.uint8]) -> bool:
-    """Reads `target[i]`, of (n, size) uint8, at `offsets[i]`, for at most LARGEST pieces.
-
-    False, and `target` undefined, where kernel or file system do not do that: read in another way.
-    Raises OSError when the file ends before a piece does, or cannot be read. Thread-safe.
+    Raises OSError when the file ends before a row does, or cannot be read. Thread-safe.
     """
-    try:
-        if not hasattr(_threads, "reads"):
-            _threads.reads = _ScatteredReads()
-        _threads.reads.read(file, offsets, target)
-    except _ReadsRefused:
-        return False
-    return True
+    missing = np.flatnonzero(~read_cached_rows(file, begin, rows, target))
+    if not len(missing):
+        return
+    size = target.itemsize * target.shape[1]
+    _ask_for_pages(file, begin + size * rows[missing], size)
+    for at in missing.tolist():
+        if os.preadv(file, [target[at]], begin + size * int(rows[at])) != size:
+            raise OSError("the file ends before the rows in it do")
 
 
-class _ReadsRefused(Exception):
-    """The kernel does not do such reads."""
+@compiled(nogil=True)
+def read_cached_rows(
+    file: int, begin: int, rows: NDArray[np.int64], target: NDArray[Any]
+) -> NDArray[np.bool_]:
+    """Reads the rows that the page cache holds as `read_rows` does; which ones those are, (n,).
 
-
-class _ScatteredReads:
-    """A context for asynchronous reads, of one thread; raises _ReadsRefused if there is none."""
-
-    def __init__(self) -> None:
-        calls = _CALLS.get(platform.machine())
-        if sys.platform != "linux" or sys.byteorder != "little" or calls is None:
-            raise _ReadsRefused(f"not made for {sys.platform} on {platform.machine()}")
-        setup, destroy, events, submit = (ctypes.c_long(number) for number in calls)
-        # What copies from memory is over sooner than other threads would give the interpreter's
-        # lock back; what waits for a disk lets them run.
-        releasing, holding = ctypes.CDLL(None).syscall, ctypes.PyDLL(None).syscall
-        releasing.restype = holding.restype = ctypes.c_long
-        context = ctypes.c_ulong(0)
-        if releasing(setup, ctypes.c_long(LARGEST), ctypes.byref(context)) != 0:
-            raise _ReadsRefused("the kernel gives no context for asynchronous reads")
-        weakref.finalize(self, releasing, destroy, context)
-        self._waiting, self._holding = releasing, holding
-        self._submitting, self._collecting = (submit, context), (events, context)
-        self._numbers = np.arange(LARGEST, dtype=np.uint64)
-        self._requests = np.zeros(LARGEST, _REQUEST)
-        self._requests["number"] = self._numbers
-        # Where each of them lies, as the kernel wants them named.
-        self._listed = self._requests.ctypes.data + _REQUEST.itemsize * self._numbers
-        self._events = np.zeros(LARGEST, _EVENT)
-
-    def read(self, file: int, offsets: NDArray[np.int64], target: NDArray[np.uint8]) -> None:
-        """See `read_pieces`; raises _ReadsRefused where that is False."""
-        count, size = len(offsets), target.shape[1]
-        requests = self._requests[:count]
-        requests["file"] = file
-        requests["bytes"] = size
-        requests["offset"] = offsets
-        requests["target"] = target.ctypes.data + size * self._numbers[:count]
-        requests["flags"] = _IN_MEMORY_ONLY
-        events = self._ask(self._listed[:count], self._holding)
-        if (events["result"] == size).all():
-            return
-        missing = self._missing(count, size)
-        _ask_for_pages(file, offsets[missing], size)
-        requests["flags"] = 0
-        self._ask(self._listed[missing], self._waiting)
-        if len(self._missing(len(missing), size)):
-            raise OSError("the file ends before the rows in it do, or cannot be read")
-
-    def _ask(self, listed: NDArray[np.uint64], call: Any) -> NDArray[np.void]:
-        """Submits requests, which are done by then, and gives their events."""
-        count = len(listed)
-        taken = call(*self._submitting, ctypes.c_long(count), ctypes.c_void_p(listed.ctypes.data))
-        if taken > 0:
-            given = ctypes.c_long(taken)
-            events = ctypes.c_void_p(self._events.ctypes.data)
-            self._holding(*self._collecting, given, given, events, None)
-        if taken != count:
-            raise _ReadsRefused(f"the kernel took {taken} of {count} reads")
-        return self._events[:count]
-
-    def _missing(self, count: int, size: int) -> NDArray[np.int64]:
-        """Which requests were not read, or not whole, of the last `count` that were submitted."""
-        events = self._events[:count]
-        return np.sort(events["number"][events["result"] != size]).astype(np.int64)
+    None of them, where the file system cannot tell. Never waits for a disk.
+    """
+    size = target.itemsize * target.shape[1]
+    cached = np.empty(len(rows), np.bool_)
+    # A struct iovec: where to, how many bytes.
+    piece = np.empty(2, np.uint64)
+    piece[1] = size
+    for at in range(len(rows)):
+        piece[0] = target.ctypes.data + at * size
+        offset = begin + rows[at] * size
+        cached[at] = _preadv2(file, piece.ctypes.data, 1, offset, _IN_MEMORY_ONLY) == size
+    return cached
 
 
 def _ask_for_pages(file: int, offsets: NDArray[np.int64], size: int) -> None:
@@ -139,6 +75,3 @@ def _ask_for_pages(file: int, offsets: NDArray[np.int64], size: int) -> None:
     ends = np.concatenate((begins[1:], [len(firsts)])) - 1
     for first, last in zip(firsts[begins].tolist(), lasts[ends].tolist(), strict=True):
         os.posix_fadvise(file, first * page, (last - first + 1) * page, os.POSIX_FADV_WILLNEED)
-
-
-_threads = threading.local()

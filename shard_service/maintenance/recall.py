@@ -6,7 +6,7 @@ import queue
 import random
 import threading
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from service_runtime.logs import logger
 from shard_service.search.query import PartitionQuery
@@ -16,6 +16,17 @@ from shard_service.segments.segment_set import Snapshot
 from shard_service.segments.selection import Selection
 
 _WAITING = 16
+
+
+@dataclass(frozen=True, slots=True)
+class MeasuredRecall:
+    """Checks of one profile: recall is found hits over expected ones."""
+
+    profile: str
+    checks: int
+    expected_hits: int
+    found_hits: int
+
 
 Observe = Callable[[str, int, int], None]
 """Told of each check: the profile, how many exact hits were found, how many there are."""
@@ -35,6 +46,7 @@ class RecallChecks:
         self._waiting: queue.Queue[
             tuple[PartitionQuery, Snapshot, Sequence[Selection], Ranking] | None
         ] = queue.Queue(_WAITING)
+        self._measured: dict[str, MeasuredRecall] = {}
         self._closed = threading.Event()
         self._thread: threading.Thread | None = None
         if share > 0:
@@ -57,6 +69,10 @@ class RecallChecks:
             self._waiting.put_nowait((query, snapshot, selections, ranking))
         except queue.Full:
             return
+
+    def measured(self) -> tuple[MeasuredRecall, ...]:
+        """What all checks so far found, by profile."""
+        return tuple(one for _, one in sorted(self._measured.copy().items()))
 
     def close(self) -> None:
         """Ends the thread, behind the check that is running."""
@@ -89,7 +105,16 @@ class RecallChecks:
         expected = {_place(row) for row in exact.rows}
         found = {_place(row) for row in ranking.rows}
         names = {segment.profile_name for segment in snapshot.segments} - {"exact"}
-        self._observe("+".join(sorted(names)), len(found & expected), len(expected))
+        profile, hits = "+".join(sorted(names)), len(found & expected)
+        # This thread alone writes.
+        before = self._measured.get(profile, MeasuredRecall(profile, 0, 0, 0))
+        self._measured[profile] = MeasuredRecall(
+            profile,
+            before.checks + 1,
+            before.expected_hits + len(expected),
+            before.found_hits + hits,
+        )
+        self._observe(profile, hits, len(expected))
 
 
 def _place(row: RankedRow) -> tuple[int, BoxTuple]:

@@ -18,7 +18,7 @@ from shard_service.checkpoint import Checkpoint
 from shard_service.derived_files import sync_path
 from shard_service.partition import Partition
 from shard_service.partition_files import LMDB
-from shard_service.replication.remote import source_failed
+from shard_service.replication.source_errors import source_failed
 from shard_service.snapshots.contents import identity_in
 from shard_service.snapshots.layout import SUMMARY, SnapshotSummary, decode_summary
 from shard_service.store.meta import Identity

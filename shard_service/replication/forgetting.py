@@ -10,12 +10,12 @@ from patchsearch.errors import PatchsearchError, Unavailable
 from service_runtime.logs import logger
 from shard_service.maintenance.priority import yield_to_searches
 from shard_service.partition import Partition
+from shard_service.versions import CLOCK_SHIFT
 
 _HOUR_S = 3600.0
 _STEPS_PER_KEEP = 8
 # A few records a transaction, and long pauses: a commit costs an fsync.
 _PAUSE_S = 0.05
-_CLOCK_SHIFT = 16
 
 
 class TombstoneAge:
@@ -33,7 +33,7 @@ class TombstoneAge:
     def forgotten_before(self) -> int:
         """Deletions of versions below this are to be forgotten."""
         cut = (self._now_s() - self._keep_s) // self.step_s * self.step_s
-        return max(int(cut * 1000), 0) << _CLOCK_SHIFT
+        return max(int(cut * 1000), 0) << CLOCK_SHIFT
 
     def until_next_s(self) -> float:
         """Seconds until there may be more of them."""

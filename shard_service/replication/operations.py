@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import shutil
 import threading
 from collections.abc import Callable, Iterator
@@ -12,7 +11,7 @@ from typing import Any
 
 import grpc
 
-from patchsearch.errors import FailedPrecondition, PatchsearchError, Unavailable
+from patchsearch.errors import FailedPrecondition, PatchsearchError
 from patchsearch.shard.v1 import shard_service_pb2 as pb
 from patchsearch.shard.v1.shard_service_pb2_grpc import ShardServiceStub
 from service_runtime.clients import open_channel
@@ -22,15 +21,16 @@ from shard_service.partition import Partition
 from shard_service.replication.convergence import Taken, converge
 from shard_service.replication.copying import Piece, pieces_of, receive
 from shard_service.replication.forgetting import Forgetting, TombstoneAge
-from shard_service.replication.remote import Connect, RemoteReplica, source_errors
+from shard_service.replication.patience import Patience, watched
+from shard_service.replication.peers import Peers
+from shard_service.replication.remote import Connect, RemoteReplica
+from shard_service.replication.source_errors import source_errors
 from shard_service.replication.splitting import Split, SplitProgress, halves
 from shard_service.shard import Shard
-from shard_service.store.failures import disk_full
-from shard_service.validation import check_source
+from shard_service.store.failures import disk_errors_told
 
 DEFAULT_KEEP_S = 168 * 3600.0
 
-_NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _LOCK_POLL_S = 0.05
 
 
@@ -51,7 +51,8 @@ class Replication:
     """The replicas of one shard. Thread-safe.
 
     `connect` opens channels to other shards. Deletions are forgotten after `keep_s` seconds, once
-    `start` was called. `repaired` is told of every batch that a repair took.
+    `start` was called. `repaired` is told of every batch that a repair took. `patience`
+    bounds the waiting for other shards, `peers` says which of them may be named as sources.
     """
 
     def __init__(
@@ -61,11 +62,15 @@ class Replication:
         *,
         keep_s: float = DEFAULT_KEEP_S,
         repaired: Callable[[Taken], None] = not_counted,
+        patience: Patience | None = None,
+        peers: Peers | None = None,
     ) -> None:
         self._shard = shard
         self._connect = connect
         self._age = TombstoneAge(keep_s)
         self._repaired = repaired
+        self._patience = patience or Patience()
+        self._peers = peers or Peers()
         self._forgetting = Forgetting(shard.partitions, self._age)
         self._lock = threading.Lock()
         self._repairs: dict[str, threading.Lock] = {}
@@ -102,8 +107,13 @@ class Replication:
             yield PullProgress(0, 0)
             staging = self._shard.staging()
             try:
-                with self._no_room_told(partition_id), self._channel(source) as channel:
-                    pieces = _remote_pieces(channel, source, partition_id, checkpoint)
+                with (
+                    disk_errors_told(self._shard.data, f"partition {partition_id}"),
+                    self._channel(source) as channel,
+                ):
+                    pieces = _remote_pieces(
+                        channel, source, partition_id, self._patience, checkpoint
+                    )
                     incoming = receive(pieces, staging, partition_id, source)
                     done = total = 0
                     for done, total in incoming:
@@ -130,7 +140,7 @@ class Replication:
         identity = partition.identity
         images = deletions = 0
         with self._one_repair(partition_id, checkpoint), self._channel(source) as channel:
-            remote = RemoteReplica(channel, source, partition_id, left_s)
+            remote = RemoteReplica(channel, source, partition_id, left_s, self._patience.call_s)
             for taken in converge(
                 partition.replica,
                 remote,
@@ -209,7 +219,7 @@ class Replication:
 
     @contextmanager
     def _channel(self, address: str) -> Iterator[grpc.Channel]:
-        check_source(address)
+        self._peers.check(address)
         channel = self._connect(address)
         try:
             yield channel
@@ -227,30 +237,17 @@ class Replication:
         finally:
             lock.release()
 
-    @contextmanager
-    def _no_room_told(self, partition_id: str) -> Iterator[None]:
-        try:
-            yield
-        except OSError as error:
-            if error.errno in _NO_ROOM:
-                raise disk_full(self._shard.data) from error
-            raise Unavailable(
-                "STORE_FAILED",
-                f"partition {partition_id} cannot be written below {self._shard.data}: {error}",
-            ) from error
-
 
 def _remote_pieces(
-    channel: grpc.Channel, source: str, partition_id: str, checkpoint: Checkpoint
+    channel: grpc.Channel,
+    source: str,
+    partition_id: str,
+    patience: Patience,
+    checkpoint: Checkpoint,
 ) -> Iterator[Piece]:
     call: Any = ShardServiceStub(channel).CopyPartition(
         pb.CopyPartitionRequest(partition_id=partition_id)
     )
-    try:
-        with source_errors(source):
-            for message in call:
-                checkpoint()
-                yield Piece(message.path, message.offset, message.data, message.total_bytes)
-    finally:
-        # Of one that has ended this does nothing.
-        call.cancel()
+    with source_errors(source):
+        for message in watched(call, source, patience, checkpoint):
+            yield Piece(message.path, message.offset, message.data, message.total_bytes)

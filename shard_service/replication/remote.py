@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+import math
+from collections.abc import Callable, Sequence
 
 import grpc
 
-from patchsearch.errors import PatchsearchError, Unavailable
 from patchsearch.shard.v1 import shard_service_pb2 as pb
 from patchsearch.shard.v1.shard_service_pb2_grpc import ShardServiceStub
 from patchsearch.wire.status import error_from_rpc
 from shard_service.conversion import write_from_proto
 from shard_service.replication.digests import RangeDigest
+from shard_service.replication.source_errors import source_errors, source_failed
 from shard_service.store.images import Image, PatchRows, RecordState
 
 _ASK_FOR_FEWER = ("MESSAGE_TOO_LARGE", "STORE_CORRUPT")
@@ -24,13 +24,20 @@ Connect = Callable[[str], grpc.Channel]
 class RemoteReplica:
     """A `ReplicaSource` over gRPC. Thread-safe.
 
-    `left_s` tells how many seconds a call may take; it raises when there are none. Everything
-    raises Unavailable SOURCE_FAILED when the other shard does not answer as it should.
+    `left_s` tells how many seconds are left; it raises when there are none. No call takes longer
+    than `call_s`. Everything raises Unavailable SOURCE_FAILED when the other shard does not answer
+    as it should.
     """
 
     def __init__(
-        self, channel: grpc.Channel, address: str, partition_id: str, left_s: Callable[[], float]
+        self,
+        channel: grpc.Channel,
+        address: str,
+        partition_id: str,
+        left_s: Callable[[], float],
+        call_s: float = math.inf,
     ) -> None:
+        self._call_s = call_s
         self._stub = ShardServiceStub(channel)
         self._address = address
         self._partition_id = partition_id
@@ -42,7 +49,7 @@ class RemoteReplica:
             partition_id=self._partition_id, hash_start=hash_start, hash_end=hash_end, parts=parts
         )
         with source_errors(self._address):
-            answer = self._stub.DigestPartition(request, timeout=self._left_s())
+            answer = self._stub.DigestPartition(request, timeout=self._timeout_s())
         return [
             RangeDigest(
                 one.hash_start, one.hash_end, one.records, int.from_bytes(one.digest, "big")
@@ -62,7 +69,7 @@ class RemoteReplica:
             page_size=count,
         )
         with source_errors(self._address):
-            answer = self._stub.ListVersions(request, timeout=self._left_s())
+            answer = self._stub.ListVersions(request, timeout=self._timeout_s())
         return [
             (one.image_id.encode("utf-8"), RecordState(one.version, one.deleted))
             for one in answer.versions
@@ -79,7 +86,7 @@ class RemoteReplica:
             include_vectors=True,
         )
         try:
-            answer = self._stub.GetImages(request, timeout=self._left_s())
+            answer = self._stub.GetImages(request, timeout=self._timeout_s())
         except grpc.RpcError as raised:
             error = error_from_rpc(raised)
             if error.reason not in _ASK_FOR_FEWER:
@@ -91,20 +98,5 @@ class RemoteReplica:
             return [*self.images(keys[:middle]), *self.images(keys[middle:])]
         return [write_from_proto(message) for message in answer.images]
 
-
-@contextmanager
-def source_errors(address: str) -> Iterator[None]:
-    """Makes the failure of a call to another shard Unavailable SOURCE_FAILED."""
-    try:
-        yield
-    except grpc.RpcError as raised:
-        raise source_failed(address, error_from_rpc(raised)) from raised
-
-
-def source_failed(address: str, error: PatchsearchError | str) -> Unavailable:
-    """The error for a shard that does not give what it is asked for."""
-    return Unavailable(
-        "SOURCE_FAILED",
-        f"the shard at {address} cannot be copied from: {error}; look at that shard",
-        metadata={"source": address},
-    )
+    def _timeout_s(self) -> float:
+        return min(self._left_s(), self._call_s)

@@ -110,6 +110,8 @@ class ReplicationCalls(ShardServiceServicer):
         self, request: pb.FencePartitionRequest, context: grpc.ServicerContext
     ) -> pb.FencePartitionResponse:
         partition = self._shard.partition(request.partition_id)
+        if request.hold_read_epoch:
+            partition.fence.hold_reads(request.hold_read_epoch, request.hold_read_ms / 1000)
         epochs = partition.fence.raise_to(Epochs(request.min_write_epoch, request.min_read_epoch))
         return pb.FencePartitionResponse(
             min_write_epoch=epochs.min_write, min_read_epoch=epochs.min_read

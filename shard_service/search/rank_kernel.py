@@ -12,7 +12,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from shard_service.search.compiled import compiled
+from shard_service.compiled import compiled
+from shard_service.index.scattered_reads import read_cached_rows
 
 
 @compiled(nogil=True)
@@ -74,6 +75,34 @@ def rank(
             kept[found] = at
             found += 1
     return kept[:found].copy(), suppressed[:left_out].copy(), by[:left_out].copy(), tied
+
+
+@compiled(nogil=True)
+def read_and_rank(
+    file: int,
+    begin: int,
+    query: NDArray[np.float64],
+    singles: NDArray[np.float32],
+    rows: NDArray[np.int64],
+    scores: NDArray[np.float32],
+    known: int,
+    boxes: NDArray[np.int32],
+    row_images: NDArray[np.int32],
+    threshold: float,
+    k: int,
+    dedup: bool,
+) -> Any:
+    """`rank` of candidates whose vectors lie in `file` from byte `begin` on, row after row.
+
+    Whether all of them were in the page cache comes first: if not, there is no ranking behind it.
+    """
+    halves = np.empty((len(rows) - known, len(query)), np.uint16)
+    if not read_cached_rows(file, begin, rows[known:], halves).all():
+        nothing = np.empty(0, np.int64)
+        return False, (nothing, nothing, nothing, False)
+    return True, rank(
+        query, halves, singles, rows, scores, known, boxes, row_images, threshold, k, dedup
+    )
 
 
 @compiled()

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from shard_service.index.half_rows import MOST_SINGLE_ROWS
+from shard_service.index.scattered_reads import AVAILABLE
 from shard_service.search.candidates import CandidateSource
 from shard_service.search.query import PartitionQuery
-from shard_service.search.rank_kernel import overlooked, rank
+from shard_service.search.rank_kernel import overlooked, rank, read_and_rank
 from shard_service.segments.row_table import RowTable, Segment
 from shard_service.segments.selection import Selection
 
@@ -23,8 +24,7 @@ _IN_ORDER = np.empty(0, np.int32)
 _IN_ORDER.flags.writeable = False
 
 
-@dataclass(frozen=True, slots=True)
-class RankedRow:
+class RankedRow(NamedTuple):
     """A row that made it: its image, box and score, and the patches that it suppressed.
 
     `image` is the image's place in `table`, `first_sequence` the sequence of its first patch.
@@ -167,9 +167,7 @@ class RankedCandidates:
         scores = np.empty(len(self._rows), np.float32)
         scores[:known] = self._scores
         table = self._segment.table
-        self._kept, self._suppressed, self._by, self.tied = rank(
-            self._vector,
-            self._segment.vectors(rows).view(np.uint16),
+        arguments = (
             _SINGLES,
             self._rows,
             scores,
@@ -180,6 +178,14 @@ class RankedCandidates:
             self._query.k,
             not self._query.keep_overlapping,
         )
+        file = self._segment.row_file
+        cached = False
+        if file is not None and len(rows) <= MOST_SINGLE_ROWS:
+            cached, ranking = read_and_rank(file.number, file.begin, self._vector, *arguments)
+        if not cached:
+            halves = self._segment.vectors(rows).view(np.uint16)
+            ranking = rank(self._vector, halves, *arguments)
+        self._kept, self._suppressed, self._by, self.tied = ranking
         self._scores = scores
         self.kept_scores = scores[self._kept]
         if self._query.score_threshold is None:
@@ -194,5 +200,9 @@ def warm_up() -> None:
     for array in (boxes, images, starts):
         array.flags.writeable = False
     halves, scores = np.zeros((1, 1), np.uint16), np.zeros(1, np.float32)
-    rank(np.zeros(1), halves, _SINGLES, rows, scores, 0, boxes, images, -np.inf, 1, True)
+    arguments = (_SINGLES, rows, scores, 0, boxes, images, -np.inf, 1, True)
+    rank(np.zeros(1), halves, *arguments)
+    if AVAILABLE:
+        no_file = -1
+        read_and_rank(no_file, 0, np.zeros(1), *arguments)
     overlooked(rows, rows, boxes, images, starts, _IN_ORDER)

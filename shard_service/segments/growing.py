@@ -34,6 +34,7 @@ class GrowingView:
     chunks: tuple[GrowingHalfRows, ...]
     starts: tuple[int, ...]
     profile_name: str = "exact"
+    row_file: None = None
 
     def vectors(self, rows: NDArray[np.int64]) -> NDArray[np.float16]:
         """(n, dim) vectors of `rows`."""

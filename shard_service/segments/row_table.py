@@ -9,6 +9,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from shard_service.index.half_rows import RowFile
 from shard_service.segments.selection import Selection
 
 
@@ -66,6 +67,10 @@ class Segment(Protocol):
     @property
     def profile_name(self) -> str:
         """Profile of its index, or "exact"."""
+
+    @property
+    def row_file(self) -> RowFile | None:
+        """Where to read vectors of single rows; None where `vectors` alone gives them."""
 
     def vectors(self, rows: NDArray[np.int64]) -> NDArray[np.float16]:
         """(n, dim) vectors of `rows`."""

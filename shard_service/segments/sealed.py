@@ -15,7 +15,7 @@ from shard_service.derived_files import ManifestError, checked_manifest
 from shard_service.index.candidate_index import CandidateIndex
 from shard_service.index.codebook import SharedCodebooks
 from shard_service.index.faiss_index import read_index
-from shard_service.index.half_rows import HalfRows, map_half_rows
+from shard_service.index.half_rows import HalfRows, RowFile, map_half_rows
 from shard_service.index.profiles import PROFILES, Profile
 from shard_service.segments.row_table import RowTable
 from shard_service.segments.selection import Selection
@@ -62,6 +62,11 @@ class SealedView:
     def profile_name(self) -> str:
         """The profile's."""
         return self.profile.name
+
+    @property
+    def row_file(self) -> RowFile | None:
+        """See `Segment`."""
+        return self.half_rows.file
 
     def vectors(self, rows: NDArray[np.int64]) -> NDArray[np.float16]:
         """(n, dim) vectors of `rows`."""

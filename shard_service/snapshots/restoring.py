@@ -21,14 +21,22 @@ from patchsearch.errors import (
     ResourceExhausted,
     Unavailable,
 )
+from shard_service.checkpoint import no_checkpoint
 from shard_service.derived_files import sync_path
 from shard_service.directory_lock import DirectoryLock
 from shard_service.partition_files import UNFINISHED
 from shard_service.snapshots.contents import fingerprint_in, identity_in
-from shard_service.snapshots.layout import LMDB, SUMMARY, SnapshotSummary, decode_summary
+from shard_service.snapshots.layout import (
+    LMDB,
+    SUMMARY,
+    SnapshotSummary,
+    decode_summary,
+    file_sum,
+)
 from shard_service.store.meta import Identity
 
 _CHUNK_BYTES = 4 << 20
+_STORE_FILE = f"{LMDB}/data.mdb"
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 Progress = Callable[[int, int], None]
@@ -82,6 +90,20 @@ def restore_snapshot(
             raise _no_room(data, summary) from error
         raise Unavailable("DATA_DIR_FAILED", f"{data} cannot be written: {error}") from error
     return summary
+
+
+def is_restored(source: str, data: Path) -> SnapshotSummary | None:
+    """What `source` holds, if just that is in its place below `data` and was not opened since;
+    else None. Raises what `restore_snapshot` raises for the source."""
+    filesystem, path = _located(source)
+    summary = _summary(filesystem, path, source)
+    target = data / "partitions" / summary.identity.partition_id
+    try:
+        # The rest is derived from it.
+        same = file_sum(target / _STORE_FILE, no_checkpoint) == summary.files.get(_STORE_FILE)
+    except OSError:
+        same = False
+    return summary if same else None
 
 
 def _located(source: str) -> tuple[fsspec.AbstractFileSystem, str]:

@@ -8,10 +8,10 @@ import lmdb
 
 from patchsearch.errors import DataLoss
 from shard_service.store.databases import DATABASE_COUNT, Databases, open_databases
+from shard_service.store.failures import disk_full, is_disk_full
+from shard_service.store.lock_file import MAX_READERS, reserve_lock_file
 from shard_service.store.meta import Identity, read_identity
 from shard_service.store.migration import migrate
-
-_MAX_READERS = 1024
 
 
 def open_environment(
@@ -24,15 +24,17 @@ def open_environment(
 
     Raises DataLoss STORE_CORRUPT when LMDB cannot read it, FailedPrecondition FORMAT_UNKNOWN for a
     format that this version does not know, ResourceExhausted DISK_FULL when there is no room to
-    bring it to this one.
+    open it, or to bring it to this one.
     """
     env = None
     try:
+        if not readonly:
+            reserve_lock_file(path)
         env = lmdb.open(
             str(path),
             map_size=map_bytes,
             max_dbs=DATABASE_COUNT,
-            max_readers=_MAX_READERS,
+            max_readers=MAX_READERS,
             create=False,
             sync=durable,
             readonly=readonly,
@@ -50,6 +52,8 @@ def open_environment(
             env.close()
         if not isinstance(error, lmdb.Error):
             raise
+        if is_disk_full(error, path, 0):
+            raise disk_full(path) from error
         raise DataLoss(
             "STORE_CORRUPT",
             f"LMDB cannot open {path}: {error}; restore the partition from a copy",

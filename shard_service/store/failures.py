@@ -6,7 +6,8 @@ import errno
 import math
 import resource
 import shutil
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import lmdb
@@ -56,6 +57,25 @@ def _growth_allowed(path: Path) -> float:
     if limit == resource.RLIM_INFINITY:
         return math.inf
     return limit - sum(file.stat().st_size for file in path.glob("data.mdb"))
+
+
+@contextmanager
+def disk_errors_told(path: Path, what: str) -> Iterator[None]:
+    """Makes errors of the disk below `path` ResourceExhausted DISK_FULL, or Unavailable
+    STORE_FAILED, which says what `what` cannot be written."""
+    try:
+        yield
+    except (OSError, lmdb.Error) as error:
+        if isinstance(error, OSError):
+            full = error.errno in _NO_ROOM
+        else:
+            full = is_disk_full(error, path, 0)
+        if full:
+            raise disk_full(path) from error
+        raise Unavailable(
+            "STORE_FAILED",
+            f"{what} cannot be written below {path}: {error}; look at the disk, then try again",
+        ) from error
 
 
 def disk_full(path: Path) -> ResourceExhausted:

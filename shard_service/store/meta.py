@@ -20,6 +20,7 @@ import lmdb
 
 from patchsearch.errors import FailedPrecondition
 from shard_service.store.databases import DATABASE_COUNT, open_databases
+from shard_service.store.lock_file import reserve_lock_file
 from shard_service.store.records import FORMAT_VERSION
 
 CHECKSUM = b"checksum"
@@ -38,8 +39,9 @@ class Identity:
 
 
 def create_environment(path: Path, identity: Identity, map_bytes: int) -> None:
-    """Makes an empty store at `path`, durably."""
+    """Makes an empty store at `path`, durably; raises ResourceExhausted DISK_FULL, lmdb.Error."""
     path.mkdir(parents=True)
+    reserve_lock_file(path)
     env = lmdb.open(str(path), map_size=map_bytes, max_dbs=DATABASE_COUNT)
     try:
         databases = open_databases(env, create=True)

@@ -16,7 +16,11 @@ def test_describe_tells_encoder_sizes_and_partitions(run, stored: Path) -> None:
     assert state["dim"] == 512
     assert state["images"] >= 5
     assert sum(part["patches"] for part in state["partitions"]) == state["patches"]
-    assert "mini" in run("describe").stdout
+    assert state["coverage"] == 1.0 and state["recall"] == []
+    replicas = [replica for part in state["partitions"] for replica in part["replicas"]]
+    assert {replica["state"] for replica in replicas} == {"in use"}
+    told = run("describe").stdout
+    assert "mini" in told and "coverage 100%: 1 of 1 partitions" in told and ": in use" in told
 
 
 def test_list_goes_by_id_and_prints_an_object_a_line(run, stored: Path) -> None:

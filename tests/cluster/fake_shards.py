@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -40,6 +41,8 @@ class FakePartition:
     records: dict[str, tuple[int, bool]] = field(default_factory=dict)
     min_write: int = 0
     min_read: int = 0
+    held: tuple[int, float] = (0, 0.0)
+    """Reads of older epochs are refused until then."""
     halves: tuple[str, str] | None = None
     """Where writes are mirrored to."""
     split_upto: int = 0
@@ -86,7 +89,9 @@ class FakeShard(ShardServiceServicer):
         """The images that a router's search would find."""
         with self._lock:
             partition = self._partition(partition_id)
-            if epoch and epoch < partition.min_read:
+            held, until = partition.held
+            hold = held if time.monotonic() < until else 0
+            if epoch and epoch < max(partition.min_read, hold):
                 raise FailedPrecondition("STALE_PLACEMENT", "reload the placement")
             return partition.live()
 
@@ -168,6 +173,9 @@ class FakeShard(ShardServiceServicer):
         self._called("FencePartition")
         with self._lock:
             mine = self._partition(request.partition_id)
+            if request.hold_read_epoch:
+                until = time.monotonic() + request.hold_read_ms / 1000
+                mine.held = (request.hold_read_epoch, until)
             mine.min_write = max(mine.min_write, request.min_write_epoch)
             mine.min_read = max(mine.min_read, request.min_read_epoch)
             return pb.FencePartitionResponse(

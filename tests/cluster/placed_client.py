@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import threading
+import time
 import zlib
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -27,6 +28,8 @@ from service_runtime.clients import open_channel
 DIM = 64
 ENCODER = EncoderIdentity("fake", "f" * 32, DIM)
 TIMEOUT_S = 30.0
+PATIENCE_S = 2.0
+"""How long a router waits for a newer placement."""
 T = TypeVar("T")
 
 STALE = ("STALE_PLACEMENT", "PARTITION_NOT_FOUND")
@@ -159,13 +162,21 @@ class PlacedClient:
             try:
                 return ask(placement)
             except grpc.RpcError as error:
-                typed = error_from_rpc(error)
-                if typed.reason not in STALE or attempt == 2:
-                    raise typed from error
+                refused = error_from_rpc(error)
             except PatchsearchError as error:
-                if error.reason not in STALE or attempt == 2:
-                    raise
+                refused = error
+            if refused.reason not in STALE or attempt == 2:
+                raise refused
+            self._wait_for(refused.metadata.get("epoch", ""))
         raise AssertionError("unreachable")
+
+    def _wait_for(self, epoch: str) -> None:
+        """As routers do: a shard may name the next epoch a moment before it is published."""
+        until = time.monotonic() + PATIENCE_S
+        while epoch.isdecimal() and load_placement(self._path).epoch < int(epoch):
+            if time.monotonic() > until:
+                return
+            time.sleep(0.005)
 
     def _stub(self, address: str) -> ShardServiceStub:
         with self._lock:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -51,6 +52,16 @@ def test_a_whole_cluster_comes_back_from_a_backup(tmp_path: Path, command: Comma
     for name in ("shard-0", "shard-1"):
         printed = command("restore", place, "--shard", name, "--data", second / name)
         assert printed.count("images") == 3
+    # As if it had been cut short, by a full disk or a hand.
+    shutil.rmtree(second / "shard-0" / "partitions" / "p1")
+    printed = command("restore", place, "--shard", "shard-0", "--data", second / "shard-0")
+    assert (printed.count("images"), printed.count("was there already")) == (3, 2)
+    other = second / "shard-0" / "partitions" / "p1" / "lmdb" / "data.mdb"
+    whole = other.read_bytes()
+    other.write_bytes(b"x" + whole[1:])
+    with pytest.raises(AssertionError, match="PARTITION_EXISTS"):
+        command("restore", place, "--shard", "shard-0", "--data", second / "shard-0")
+    other.write_bytes(whole)
     with real_cluster(second, shards=2, spare=0, partitions=1, replicas=1, found=False) as restored:
         shards = [f"--shard={name}={at}" for name, at in restored.addresses.items()]
         arguments = ["cluster", "init", "--from-backup", place, *shards]

@@ -15,6 +15,7 @@ from patchsearch.encoder.v1 import encoder_service_pb2 as pb
 from patchsearch.encoder.v1.encoder_service_pb2_grpc import EncoderServiceServicer
 from patchsearch.errors import InvalidArgument, ResourceExhausted
 from patchsearch.geometry import Box
+from patchsearch.v1 import selection_pb2
 from patchsearch.wire.vectors import matrix_to_proto
 
 DIM = 64
@@ -22,6 +23,7 @@ FINGERPRINT = "f" * 32
 SELECTOR = "fake-selector"
 SALIENCY = "fake-saliency"
 MAX_TOKENS = 8
+MAP = b"a map"
 _PHOTO = b"photo:"
 _CROP = b"crop:"
 
@@ -141,6 +143,44 @@ class FakeEncoder(EncoderServiceServicer):
             vectors=self._matrix([vector_of(seed) for *_, seed in patches]),
             selection=f"{request.selector or self.selector}/{SALIENCY}",
         )
+
+    def ExplainSelection(self, request: pb.ExplainSelectionRequest, context: grpc.ServicerContext):
+        """Every patch is chosen; one more window is below the threshold."""
+        self.calls.append("ExplainSelection")
+        if self.overloads > 0:
+            self.overloads -= 1
+            raise ResourceExhausted("OVERLOADED", "the queue is full", retry_after_s=0.01)
+        if not request.image.startswith(_PHOTO):
+            raise InvalidArgument("IMAGE_UNDECODABLE", "the image is no picture")
+        told = json.loads(request.image[len(_PHOTO) :])
+        whole = {"x": 0, "y": 0, "w": told["width"], "h": told["height"]}
+        explanation = selection_pb2.SelectionExplanation(
+            width=told["width"],
+            height=told["height"],
+            selection=f"{request.selector or self.selector}/{SALIENCY}",
+            decode_ms=1,
+            select_ms=2,
+        )
+        explanation.regions.add(
+            box=whole, level=1, rule="SELECTION_RULE_SCORES", min_average=0.05, saliency_png=MAP
+        )
+        for x, y, w, h, _ in told["patches"]:
+            box = {"x": x, "y": y, "w": w, "h": h}
+            explanation.windows.add(
+                box=box, level=1, score=0.5, average=0.5, decision="WINDOW_DECISION_CHOSEN"
+            )
+        explanation.windows.add(
+            box={"x": 0, "y": 0, "w": 10, "h": 10},
+            level=1,
+            average=0.01,
+            decision="WINDOW_DECISION_BELOW_THRESHOLD",
+        )
+        del explanation.windows[request.max_windows or 2000 :]
+        explanation.counts.add(
+            level=1, decision="WINDOW_DECISION_CHOSEN", windows=len(told["patches"])
+        )
+        explanation.counts.add(level=1, decision="WINDOW_DECISION_BELOW_THRESHOLD", windows=1)
+        return pb.ExplainSelectionResponse(explanation=explanation)
 
     def _matrix(self, rows: Sequence[NDArray[np.float32]]):
         return matrix_to_proto(np.stack(rows), self.fingerprint)

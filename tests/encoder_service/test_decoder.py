@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import select
 import signal
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -202,6 +203,19 @@ def test_a_killed_server_leaves_no_process_behind():
     if watch is not None:
         assert select.select([watch], [], [], 30)[0]
         os.close(watch)
+
+
+def test_a_server_that_stops_before_it_needed_a_decoder_stops_quietly():
+    ours, theirs = socket.socketpair()
+    command = [sys.executable, "-m", "encoder_service.decoder_worker", str(theirs.fileno())]
+    with subprocess.Popen(
+        [*command, str(1 << 31)], pass_fds=[theirs.fileno()], stderr=subprocess.PIPE, text=True
+    ) as process:
+        theirs.close()
+        assert select.select([ours], [], [], 60)[0]  # it is ready, and nobody reads that
+        ours.close()
+        _, said = process.communicate(timeout=60)
+    assert (process.returncode, said) == (0, "")
 
 
 def decoders_of(parent: int) -> list[int]:

@@ -11,6 +11,8 @@ from PIL import Image
 
 from evaluation.scenes import TARGET_CLASSES, generate_scene
 
+SMALL = ("--scenes", "8", "--query-scenes", "12", "--seed", "3")
+
 
 def run_demo(*arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
@@ -25,7 +27,7 @@ def run_demo(*arguments: str) -> subprocess.CompletedProcess[str]:
 @pytest.fixture(scope="module")
 def out(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("demo") / "out"
-    done = run_demo("--out", str(folder), "--scenes", "12", "--query-scenes", "12", "--seed", "3")
+    done = run_demo("--out", str(folder), *SMALL)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "precision@16" in done.stdout
     return folder
@@ -51,9 +53,10 @@ def test_the_page_shows_every_sheet(out: Path) -> None:
                 assert sheet.width > 800
 
 
+@pytest.mark.long
 def test_a_second_run_uses_what_is_stored_and_finds_the_same(out: Path) -> None:
     before = json.loads((out / "results.json").read_text())
-    done = run_demo("--out", str(out), "--scenes", "12", "--query-scenes", "12", "--seed", "3")
+    done = run_demo("--out", str(out), *SMALL)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "every photo was stored already" in done.stdout
     after = json.loads((out / "results.json").read_text())

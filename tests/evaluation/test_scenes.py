@@ -23,7 +23,7 @@ SIZE = (640, 360)
 
 @pytest.fixture(scope="module")
 def scenes() -> list[Scene]:
-    return [generate_scene(seed, 1000 + seed % 16, *SIZE) for seed in range(60)]
+    return [generate_scene(seed, 1000 + seed % 16, *SIZE) for seed in range(40)]
 
 
 def test_a_seed_and_style_fix_every_pixel() -> None:

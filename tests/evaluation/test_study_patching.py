@@ -118,7 +118,7 @@ def test_nothing_is_done_twice(dataset: StudyDataset, plan: PatchingPlan, work: 
     with StudyStore(work) as store:
         first = patch_photos(dataset, plan, store, silent).tables()
         # An encoder that cannot be opened: nothing is asked of it.
-        idle = replace(plan, encoder=EncoderChoice("no-such-model"))
+        idle = replace(plan, workers=1, encoder=EncoderChoice("no-such-model"))
         again = patch_photos(dataset, idle, store, silent).tables()
         for name in first:
             assert np.array_equal(first[name].boxes, again[name].boxes)
@@ -129,7 +129,10 @@ def test_nothing_is_done_twice(dataset: StudyDataset, plan: PatchingPlan, work: 
 
         before = sum(len(store.embedded_boxes(p.digest, plan.encoder_mark)) for p in dataset.photos)
         more = patch_photos(
-            dataset, replace(plan, embedded=(HIERARCHICAL, MULTISIZE)), store, silent
+            dataset,
+            replace(plan, workers=1, embedded=(HIERARCHICAL, MULTISIZE)),
+            store,
+            silent,
         )
         boxes = [
             len(part.boxes)

@@ -10,7 +10,7 @@ import pytest
 
 from patchsearch.encoder.v1 import encoder_service_pb2 as encoder_pb
 from patchsearch.encoder.v1.encoder_service_pb2_grpc import add_EncoderServiceServicer_to_server
-from patchsearch.errors import InvalidArgument
+from patchsearch.errors import FailedPrecondition, InvalidArgument
 from patchsearch.wire.status import error_from_rpc
 from router.clock import HybridLogicalClock, milliseconds_of
 from service_runtime.server import Service, ServiceServer
@@ -91,7 +91,8 @@ def test_no_id_of_a_partition_leads_out_of_its_directory(tmp_path: Path, partiti
 def test_a_version_from_the_end_of_time_does_not_stop_the_clocks() -> None:
     today = 1_800_000_000_000
     clock = HybridLogicalClock(lambda: today)
-    clock.observe(2**64 - 1)
+    with pytest.raises(FailedPrecondition, match="VERSION_TOO_FAR_AHEAD"):
+        clock.observe(2**64 - 1)
     assert milliseconds_of(clock.now()) == today
     clock.observe((today + 60_000) << 16)
     assert milliseconds_of(clock.now()) == today + 60_000

@@ -20,6 +20,7 @@ from patchsearch.serving import EmbeddedCluster
 
 # Only looked for: Ray runs in the command's own process.
 pytestmark = [
+    pytest.mark.long,
     pytest.mark.skipif(
         subprocess.run([sys.executable, "-c", "import ray"], capture_output=True).returncode != 0,
         reason="Ray is not installed; pip install 'patchsearch[ray]'",

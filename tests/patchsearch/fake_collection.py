@@ -140,7 +140,18 @@ class FakeCollection(pb_grpc.SearchServiceServicer):
                     images=count,
                     patches=2 * count,
                     profile="exact",
-                )
+                    replicas=[
+                        pb.ReplicaState(shard="a", address="127.0.0.1:1", available=True),
+                        pb.ReplicaState(shard="b", available=True, behind=True),
+                        pb.ReplicaState(shard="c", available=True, joining=True, behind=True),
+                        pb.ReplicaState(shard="d", behind=True),
+                    ],
+                    recall=[pb.MeasuredRecall(profile="graph", expected_hits=8, found_hits=6)],
+                ),
+                pb.PartitionState(
+                    partition_id="p1",
+                    recall=[pb.MeasuredRecall(profile="graph", expected_hits=8, found_hits=8)],
+                ),
             ],
             selector="halves",
             saliency="none",

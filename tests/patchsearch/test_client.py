@@ -260,7 +260,16 @@ def test_listing_goes_over_all_pages(filled: Client, collection) -> None:
 def test_the_collection_describes_itself(filled: Client) -> None:
     collection = filled.describe()
     assert (collection.encoder, collection.dim, collection.images) == ("fake", 3, 4)
-    assert collection.partitions[0].profile == "exact"
+    first, second = collection.partitions
+    assert first.profile == "exact" and collection.coverage == 0.5
+    states = [(replica.shard, replica.address, replica.state) for replica in first.replicas]
+    assert states == [
+        ("a", "127.0.0.1:1", "in use"),
+        ("b", "", "behind"),
+        ("c", "", "joining"),
+        ("d", "", "away"),
+    ]
+    assert [one.recall[0].share for one in (first, second, collection)] == [0.75, 1.0, 0.875]
 
 
 def test_results_are_frozen(filled: Client) -> None:

@@ -69,10 +69,28 @@ def test_other_stores_are_read_below_their_prefix() -> None:
         "memory://drives/../drives-of-others/a.jpg",
         "memory://drives/%2e%2e/drives-of-others/a.jpg",
         "memory://drives/%252e%252e/drives-of-others/a.jpg",
-        "filecache::memory://drives/7/a.jpg",
     ):
         assert reason(reader, uri) == "PHOTO_NOT_ALLOWED", uri
     assert reason(PhotoReader(["nostore://a"]), "nostore://a/b.jpg") == "FILE_UNREADABLE"
+
+
+def test_chained_addresses_are_refused(tmp_path: Path) -> None:
+    pytest.importorskip("fsspec", reason="fsspec is not installed")
+    (tmp_path / "a::b.jpg").write_bytes(b"only a name")
+    reader = PhotoReader(["memory://drives", "zip://photos", tmp_path])
+    for uri in (
+        "simplecache::memory://drives/7/a.jpg",
+        "filecache::file:///etc/passwd",
+        "memory://drives/7/a.jpg::file:///etc/passwd",
+        "zip://photos/a.jpg::memory://others/b.zip",
+        "zip://a::b",
+        f"simplecache::file://{tmp_path}/a::b.jpg",
+    ):
+        assert reason(reader, uri) == "URI_CHAINED", uri
+        assert not reader.allows(uri), uri
+    assert reader(str(tmp_path / "a::b.jpg")) == b"only a name"
+    with pytest.raises(errors.InvalidArgument, match="plain addresses"):
+        PhotoReader(["simplecache::s3://bucket/drives"])
 
 
 def test_what_is_too_large_for_a_photo_is_refused(tmp_path: Path) -> None:

@@ -2,9 +2,11 @@ from __future__ import annotations
 
 import threading
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from patchsearch.errors import FailedPrecondition
 from router.clock import REMEMBERED, ROUTERS, HybridLogicalClock, milliseconds_of
 
 
@@ -48,6 +50,15 @@ def test_what_was_observed_is_overtaken() -> None:
     assert clock.now() == (60_000 << 16) + ROUTERS + 7
     clock.observe(5)
     assert clock.now() == (60_000 << 16) + 2 * ROUTERS + 7
+
+
+def test_what_is_too_far_ahead_is_not_learned() -> None:
+    clock = HybridLogicalClock(lambda: 1000, router=0, ahead_s=60)
+    with pytest.raises(FailedPrecondition, match=r" 62 s ahead.*60 s \(--max-clock-ahead-s\)"):
+        clock.observe(63_001 << 16)
+    assert milliseconds_of(clock.now()) == 1000
+    clock.observe(61_000 << 16)
+    assert milliseconds_of(clock.now()) == 61_000
 
 
 def test_two_routers_never_make_the_same_version() -> None:

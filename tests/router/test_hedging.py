@@ -42,6 +42,20 @@ def test_a_tenth_of_the_calls_may_be_hedges_in_the_long_run() -> None:
     assert 1000 <= allowed <= 1010
 
 
+def test_the_last_hedges_are_for_calls_that_take_far_longer() -> None:
+    hedging = Hedging(0.1)
+    for _ in range(64):
+        hedging.ended(0.04)
+    assert [hedging.allow(0.05) for _ in range(8)] == [True] * 5 + [False] * 3
+    assert [hedging.allow(0.2) for _ in range(8)] == [True] * 5 + [False] * 3
+    # Both share one budget: a tenth of the calls.
+    allowed = 0
+    for number in range(5000):
+        hedging.called()
+        allowed += hedging.allow(0.05 if number % 2 else 0.2)
+    assert 495 <= allowed <= 500
+
+
 def test_the_delay_follows_the_calls_and_has_a_floor() -> None:
     hedging = Hedging(0.1)
     assert hedging.delay_s == FIRST_DELAY_S

@@ -11,6 +11,7 @@ candidates = st.builds(
     st.sampled_from(["a:1", "b:1", "c:1"]),
     st.booleans(),
     st.booleans(),
+    st.booleans(),
     st.integers(0, 3),
     st.floats(0, 1),
 )
@@ -34,6 +35,8 @@ def test_one_that_fails_or_is_behind_is_the_last_resort(given: list[Candidate]) 
         assert all(c.failing for c in given)
     elif chosen.behind:
         assert all(c.behind or c.failing for c in given)
+    elif chosen.beaten:
+        assert all(c.behind or c.failing or c.beaten for c in given)
 
 
 def partition(name: str, *addresses: str) -> Partition:

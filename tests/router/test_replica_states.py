@@ -36,6 +36,20 @@ def test_a_shard_that_cannot_be_reached_fails_until_it_answers() -> None:
     assert {c.in_flight for c in states.candidates(PARTITION)} == {0}
 
 
+def test_one_that_was_beaten_is_left_alone_until_it_answers_something() -> None:
+    states, looks = ReplicaStates(), []
+    states.call_when_failing(lambda: looks.append(1))
+    for answers in (lambda: states.seen("a:1"), lambda: states.answered("a:1", 1, 0.01)):
+        states.began("a:1", 1)
+        states.beaten("a:1")
+        states.beaten("a:1")
+        assert [c.beaten for c in states.candidates(PARTITION)] == [True, False]
+        assert failing(states) == []
+        answers()
+        assert [c.beaten for c in states.candidates(PARTITION)] == [False, False]
+    assert len(looks) == 2, "it is looked at once each time"
+
+
 def test_three_calls_without_an_answer_in_a_row_are_a_failure() -> None:
     states = ReplicaStates()
     for _ in range(2):

@@ -107,6 +107,7 @@ def test_what_all_replicas_say_is_said_as_it_is(stage: Stage) -> None:
     error = put(router)
     assert error is not None
     assert error.reason == "WRITE_NOT_ACKNOWLEDGED"
+    assert error.metadata["reasons"] == "DISK_FULL"
     request = pb.DeleteImagesRequest(image_ids=["a"])
     assert refused(router.stub.DeleteImages, request).reason == "WRITE_NOT_ACKNOWLEDGED"
 
@@ -202,6 +203,19 @@ def test_it_is_overtaken_also_when_it_is_told_after_the_acknowledgement(
     for shard in shards[1:]:
         shard.writes_go_on.set()
     wait_until(lambda: all(shard.versions["a"] > ahead for shard in shards))
+
+
+def test_what_is_stored_for_the_far_future_refuses_writes_at_once(stage: Stage) -> None:
+    shards, router = three(stage, max_clock_ahead_s=100)
+    for shard in shards:
+        shard.versions["a"] = (int(time.time() * 1000) + 3600_000) << 16
+    error = put(router, consistency=ALL)
+    assert error is not None
+    assert (error.code, error.reason) == ("FAILED_PRECONDITION", "VERSION_TOO_FAR_AHEAD")
+    assert [len(shard.puts) for shard in shards] == [1, 1, 1]
+    # Its own clock is as before, and other images are written.
+    assert put(router, "b", ALL) is None
+    assert shards[0].versions["b"] >> 16 < time.time() * 1000 + 1000
 
 
 def test_a_stale_write_is_sent_again_by_the_next_placement(stage: Stage) -> None:

@@ -75,6 +75,12 @@ class Collection(stubs.SearchServiceServicer):
     def DescribeCollection(self, request: Any, context: grpc.ServicerContext) -> Any:
         return pb.DescribeCollectionResponse(images=1)
 
+    def ExplainSelection(self, request: Any, context: grpc.ServicerContext) -> Any:
+        response = pb.ExplainSelectionResponse()
+        response.explanation.regions.add(level=1, saliency_png=PIXELS)
+        response.explanation.windows.add(level=1)
+        return response
+
 
 class Audited:
     """A server with an audit log, and its lines."""
@@ -129,6 +135,7 @@ def test_a_line_for_every_call(audited: Audited, tokens: Tokens, tmp_path: Path)
     stub.GetImage(pb.GetImageRequest(image_id=IMAGE), **every)
     stub.ListImages(pb.ListImagesRequest(prefix="drive"), **every)
     stub.DescribeCollection(pb.DescribeCollectionRequest(), **every)
+    stub.ExplainSelection(pb.ExplainSelectionRequest(content=PIXELS), **every)
     lines = audited.lines()
 
     facts = [
@@ -155,6 +162,7 @@ def test_a_line_for_every_call(audited: Audited, tokens: Tokens, tmp_path: Path)
         {**ok, "rpc": rpc + "GetImage", "vectors": False},
         {**ok, "rpc": rpc + "ListImages", "prefix": True, "images": 1},
         {**ok, "rpc": rpc + "DescribeCollection"},
+        {**ok, "rpc": rpc + "ExplainSelection", "windows": 1},
     ]
     assert {line["caller"] for line in lines} == {"token:anna"}
     assert {line["request_id"] for line in lines} == {"r-1"}
@@ -227,7 +235,11 @@ def test_redacted_answers_lead_to_no_pixels(tmp_path: Path, stack: ExitStack) ->
     with pytest.raises(grpc.RpcError) as raised:
         stub.GetImage(pb.GetImageRequest(image_id=IMAGE, include_vectors=True), timeout=20)
 
+    told = stub.ExplainSelection(pb.ExplainSelectionRequest(content=PIXELS), timeout=20).explanation
+
     assert raised.value.code() is grpc.StatusCode.PERMISSION_DENIED  # type: ignore[attr-defined]
+    assert told.windows and not told.regions[0].saliency_png
+    assert "--redact" in told.warnings[0]
     for answer in answers:
         text = str(answer)
         assert IMAGE in text

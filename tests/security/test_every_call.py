@@ -49,6 +49,7 @@ def test_the_public_service_and_the_operators_are_for_people() -> None:
         "GetImage": "reader",
         "ListImages": "reader",
         "DescribeCollection": "reader",
+        "ExplainSelection": "reader",
         "IngestImages": "writer",
         "DeleteImages": "writer",
         "GetClusterStatus": "admin",

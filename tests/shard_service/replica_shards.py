@@ -23,10 +23,13 @@ from service_runtime.server import ServiceServer
 from shard_service.options import PartitionOptions
 from shard_service.partition import Partition
 from shard_service.replication.operations import DEFAULT_KEEP_S, Replication
+from shard_service.replication.patience import Patience
+from shard_service.replication.peers import Peers
 from shard_service.servicer import shard_service
 from shard_service.settings import ShardSettings
 from shard_service.shard import Shard
 from shard_service.store.records import decode_image, encode_image, sequence_key
+from shard_service.versions import VersionLimit
 from tests.shard_service.material import (
     FINGERPRINT,
     IDENTITY,
@@ -79,6 +82,9 @@ def running(
     create: bool = True,
     keep_s: float = DEFAULT_KEEP_S,
     connect: Callable[[str], grpc.Channel] = open_channel,
+    versions: VersionLimit | None = None,
+    patience: Patience | None = None,
+    peers: Peers | None = None,
 ) -> Iterator[RunningShard]:
     """A shard on `data` with partition p0, which is created where that is asked."""
     shard = Shard(data, options)
@@ -86,10 +92,10 @@ def running(
     if create:
         shard.create(IDENTITY)
     settings = ShardSettings(data=data, port=0, log_level="error", drain_s=0)
-    replication = Replication(shard, connect, keep_s=keep_s)
+    replication = Replication(shard, connect, keep_s=keep_s, patience=patience, peers=peers)
     replication.start()
     try:
-        with ServiceServer(settings, [shard_service(shard, (), replication)]) as server:
+        with ServiceServer(settings, [shard_service(shard, (), replication, versions)]) as server:
             channel = open_channel(server.address, max_attempts=1)
             yield RunningShard(shard, replication, server, ShardServiceStub(channel))
             channel.close()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from pathlib import Path
 
 import numpy as np
@@ -73,6 +74,32 @@ def test_older_placements_are_refused_call_by_call(
         put.epoch = get.epoch = 6
         assert refusal(one.stub.PutImages, put) == STALE
         assert refusal(one.stub.GetImages, get) == STALE
+
+
+def test_reads_are_held_for_a_moment_and_go_on_if_nothing_follows(tmp_path: Path) -> None:
+    with running(tmp_path) as one:
+        put = pb.PutImagesRequest(partition_id="p0", images=[image("a")], epoch=6)
+        get = pb.GetImagesRequest(partition_id="p0", image_ids=["a"], epoch=6)
+        hold = pb.FencePartitionRequest(partition_id="p0", hold_read_epoch=7, hold_read_ms=30_000)
+        answer = one.stub.FencePartition(hold)
+        assert (answer.min_write_epoch, answer.min_read_epoch) == (0, 0), "nothing is kept of it"
+        assert refusal(one.stub.GetImages, get) == STALE
+        assert one.stub.PutImages(put).applied == [True]
+        get.epoch = 7
+        assert one.stub.GetImages(get).images
+        hold.hold_read_ms = 30_001
+        too_long = ("INVALID_ARGUMENT", "HOLD_OUT_OF_RANGE")
+        assert refusal(one.stub.FencePartition, hold) == too_long
+        # The command was killed, and that moment is over.
+        hold.hold_read_ms = 50
+        one.stub.FencePartition(hold)
+        time.sleep(0.06)
+        get.epoch = 6
+        assert one.stub.GetImages(get).images
+        hold.hold_read_ms = 30_000
+        one.stub.FencePartition(hold)
+    with running(tmp_path) as one:
+        assert one.stub.GetImages(get).images
 
 
 def test_stored_versions_are_told(tmp_path: Path) -> None:

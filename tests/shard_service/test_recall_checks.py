@@ -83,6 +83,9 @@ def test_every_search_of_an_index_is_checked(measured: Partition, checks: Checks
     assert {(profile, expected) for profile, _, expected in told} == {("graph", 16)}
     assert all(0 <= found <= expected for _, found, expected in told)
     assert sum(found for _, found, _ in told) >= 0.9 * 12 * 16
+    (recall,) = measured.describe().recall
+    assert (recall.profile, recall.checks, recall.expected_hits) == ("graph", 12, 12 * 16)
+    assert recall.found_hits == sum(found for _, found, _ in told)
 
 
 def test_a_search_that_finds_less_is_told_so(measured: Partition, checks: Checks) -> None:
@@ -124,7 +127,7 @@ def test_nothing_is_checked_unless_asked_for(measured: Partition, checks: Checks
     for seed in range(20):
         search(measured, seed)
     time.sleep(0.1)
-    assert checks.told == []
+    assert checks.told == [] and measured.describe().recall == ()
 
 
 @pytest.mark.parametrize("measured", [0.5], indirect=True)

@@ -1,4 +1,4 @@
-"""Rows read from a file in one call: equal to the file, whatever of it is in memory."""
+"""Rows read from a file, many at once: equal to the file, whatever of it is in memory."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import pytest
 from numpy.typing import NDArray
 
 from shard_service.index.half_rows import StoredHalfRows, map_half_rows, write_half_rows
-from shard_service.index.scattered_reads import LARGEST, read_pieces
+from shard_service.index.scattered_reads import AVAILABLE, read_cached_rows, read_rows
 
 ROWS, DIM = 6000, 256
 HALVES = np.random.default_rng(5).standard_normal((ROWS, DIM)).astype(np.float16)
@@ -26,11 +26,10 @@ def path(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def file(path: Path) -> Iterator[int]:
-    """The open file, where the kernel reads pieces of it."""
+    """The open file, where the system reads rows of it."""
+    if not AVAILABLE:
+        pytest.skip("the system has no preadv2")
     number = os.open(path, os.O_RDONLY)
-    if not read_pieces(number, np.zeros(1, np.int64), np.empty((1, 8), np.uint8)):
-        os.close(number)
-        pytest.skip("kernel or file system do no reads in pieces")
     yield number
     os.close(number)
 
@@ -58,14 +57,25 @@ def forget(file: int) -> None:
     os.posix_fadvise(file, 0, 0, os.POSIX_FADV_DONTNEED)
 
 
-def test_pieces_come_in_the_order_asked_for(file: int, path: Path) -> None:
+def test_rows_come_in_the_order_asked_for(file: int, path: Path) -> None:
     whole = np.frombuffer(path.read_bytes(), np.uint8)
     rng = np.random.default_rng(1)
-    for count in (1, 2, 100, LARGEST):
-        offsets = rng.integers(0, len(whole) - 700, count)
-        pieces = np.empty((count, 700), np.uint8)
-        assert read_pieces(file, offsets, pieces)
-        np.testing.assert_array_equal(pieces, whole[offsets[:, None] + np.arange(700)])
+    for count, begin, width in ((0, 0, 8), (1, 3, 700), (2, 0, 1), (100, 41, 700), (600, 7, 33)):
+        stored = whole[begin : begin + (len(whole) - begin) // width * width].reshape(-1, width)
+        rows = rng.integers(0, len(stored), count)
+        found = np.empty((count, width), np.uint8)
+        read_rows(file, begin, rows, found)
+        np.testing.assert_array_equal(found, stored[rows])
+
+
+def test_what_is_in_memory_is_told_from_what_is_not(file: int, path: Path) -> None:
+    rows = np.arange(0, ROWS, 100)
+    found = np.empty((len(rows), DIM), np.uint16)
+    path.read_bytes()
+    if not read_cached_rows(file, 0, rows, found).all():
+        pytest.skip("the file system cannot tell what of a file is in memory")
+    forget(file)
+    assert not read_cached_rows(file, 0, rows, found).all()
 
 
 def test_what_is_not_in_memory_is_read_from_the_disk(file: int, path: Path) -> None:
@@ -103,14 +113,11 @@ def test_a_file_that_lost_its_end_is_an_error_and_no_signal(file: int, path: Pat
     np.testing.assert_array_equal(rows.vectors(np.arange(9)), HALVES[:9])
 
 
-def test_where_the_kernel_refuses_rows_are_read_through_the_mapping(tmp_path: Path) -> None:
-    closed = os.open(tmp_path, os.O_RDONLY)
-    os.close(closed)
-    assert not read_pieces(closed, np.zeros(2, np.int64), np.empty((2, 8), np.uint8))
+def test_a_file_system_that_cannot_tell_what_is_in_memory_is_read_all_the_same() -> None:
     memory = Path("/dev/shm")
     if not memory.is_dir():
         pytest.skip("no file system in memory")
-    # A file system in memory has no such reads on most kernels: answers are the same either way.
+    # One in memory cannot on most kernels.
     path = memory / f"patchsearch-rows-{os.getpid()}"
     try:
         write_half_rows(path, DIM, ROWS, iter([HALVES]))
@@ -121,9 +128,7 @@ def test_where_the_kernel_refuses_rows_are_read_through_the_mapping(tmp_path: Pa
         path.unlink()
 
 
-def test_threads_read_beside_each_other_and_leave_nothing_behind(file: int, path: Path) -> None:
-    in_use = Path("/proc/sys/fs/aio-nr")
-    before = int(in_use.read_text())
+def test_threads_read_beside_each_other(file: int, path: Path) -> None:
     rows = map_half_rows(path)
     wrong: list[int] = []
 
@@ -134,12 +139,9 @@ def test_threads_read_beside_each_other_and_leave_nothing_behind(file: int, path
             if not np.array_equal(rows.vectors(chosen), HALVES[chosen]):
                 wrong.append(seed)
 
-    for _ in range(3):
-        threads = [threading.Thread(target=read, args=(seed,)) for seed in range(8)]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
+    threads = [threading.Thread(target=read, args=(seed,)) for seed in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
     assert not wrong
-    # Contexts of threads that ended were given back; other processes may have taken some.
-    assert int(in_use.read_text()) - before < 3 * 8 * LARGEST

@@ -87,7 +87,11 @@ def filled(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Path:
         name = f"drive-{number // 4}/{number:03d}.jpg"
         path = photo_file(folder / name, number)
         weather = ("snow", "rain")[number % 2]
-        metadata = {"weather": weather, "drive": f"drive-{number // 4}", "speed": number}
+        metadata = {
+            **{"weather": weather, "drive": f"drive-{number // 4}", "speed": number},
+            "time": f"2024-05-01T{10 + number}:30:00Z",
+            "gps": {"lat": 48 + number / 100, "lon": 11 + number % 4 / 100},
+        }
         photos.append(Photo(name, path, uri=str(path), metadata=metadata))
     with Client(cluster.router_address) as client:
         results = list(client.ingest(photos))

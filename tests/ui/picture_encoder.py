@@ -9,6 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
+from encoder_service.explaining import ExplainedPhoto
+from encoder_service.explanation_message import explanation_message
+from patch_selection import explain_selection, load_saliency
+from patch_selection.selectors import HIERARCHICAL_FILTERED
 from patchsearch.encoder.v1 import encoder_service_pb2 as pb
 from patchsearch.errors import InvalidArgument
 from tests.contract.fake_encoder import DIM, SALIENCY, FakeEncoder
@@ -29,6 +33,17 @@ class PictureEncoder(FakeEncoder):
                 image = image.crop((box.x, box.y, box.x + box.w, box.y + box.h))
             rows.append(_vector(image))
         return pb.EncodeCropsResponse(vectors=self._matrix(rows))
+
+    def ExplainSelection(self, request: pb.ExplainSelectionRequest, context: grpc.ServicerContext):
+        """What the real encoder would say; the patches that this one stores are others."""
+        pixels = np.asarray(_opened(request.image, "IMAGE_UNDECODABLE"))
+        explanation = explain_selection(
+            pixels, load_saliency(), HIERARCHICAL_FILTERED, request.max_windows
+        )
+        photo = ExplainedPhoto(
+            pixels.shape[1], pixels.shape[0], "hierarchical/real", explanation, 1.0, 2.0
+        )
+        return pb.ExplainSelectionResponse(explanation=explanation_message(photo))
 
     def SelectAndEncode(self, request: pb.SelectAndEncodeRequest, context: grpc.ServicerContext):
         image = _opened(request.image, "IMAGE_UNDECODABLE")

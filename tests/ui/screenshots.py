@@ -80,6 +80,11 @@ def _take(page: Any, out: Path, suffix: str) -> None:
     page.locator(".picture").nth(1).click()
     page.wait_for_selector("#photo")
     shot("photo")
+    page.locator("#why-these").click()
+    page.wait_for_selector("#windows")
+    page.locator("#windows a").first.click()
+    page.evaluate("document.activeElement.blur()")
+    shot("selection")
     for path, name in (("/sets", "sets"), ("/ingest", "ingest"), ("/status", "status")):
         page.goto(path)
         shot(name)

@@ -19,21 +19,24 @@ PAGES = (
     "/sets",
     "/sets/1",
     "/sets/compare?a=1&b=2",
+    "/exports/1",
     "/ingest",
     "/status",
     "/access",
     "/nowhere",
+    "/photo/selection?id=drive-0/000.jpg",
 )
 PAGE_WEIGHT = 300_000
 
 
 @pytest.fixture
 def judged(page: RunningPage) -> RunningPage:
-    """A page with two sets."""
+    """A page with two sets and an export."""
     hits = hits_of(page.get("/", t="text:bus").text)
     for name in ("one", "two"):
         page.post("/sets", {"do": "create", "name": name})
         page.post("/hits", {"query": "t=text:bus", "all": "yes", "hit": hits[:3]})  # type: ignore[dict-item]
+    page.post("/exports", {"set": "1", "format": "crops"})
     return page
 
 
@@ -43,7 +46,7 @@ def judged(page: RunningPage) -> RunningPage:
         pytest.param(DESKTOP, False, id="desktop-light"),
         pytest.param(DESKTOP, True, id="desktop-dark", marks=pytest.mark.long),
         pytest.param(PHONE, False, id="phone-light", marks=pytest.mark.long),
-        pytest.param(PHONE, True, id="phone-dark"),
+        pytest.param(PHONE, True, id="phone-dark", marks=pytest.mark.long),
     ],
 )
 def test_axe_finds_nothing_serious(

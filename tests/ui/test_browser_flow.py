@@ -89,6 +89,32 @@ def export(tab: Tab) -> None:
         tab.page.locator("#export-coco").click()
     document = json.loads(Path(download.value.path()).read_text())
     assert len(document["annotations"]) == 2
+    tab.page.locator("#export-crops").click()
+    tab.page.wait_for_url("**/exports/1")
+    with tab.page.expect_download() as download:
+        tab.page.locator("#fetch").click()
+    assert download.value.suggested_filename.endswith("-crops.zip")
+
+
+@pytest.mark.long
+def test_bars_and_places_lead_to_hits(page: RunningPage, tmp_path: Path) -> None:
+    with browsing(page.address, tmp_path, viewport=PHONE, dark=True) as tab:
+        tab.page.goto("/?t=text:bus")
+        place = tab.page.locator(".map a[href^='#']").first
+        place.focus()
+        tab.page.keyboard.press("Enter")
+        tab.page.wait_for_function("document.querySelector('.card:target') !== null")
+        tab.page.locator(".timeline a").first.focus()
+        tab.page.keyboard.press("Enter")
+        tab.page.wait_for_url("**filter=2024-05-01T10**")
+        assert {name.rpartition("/")[2] for name in names(tab)} == {"000.jpg"}
+        tab.page.locator("#all-times").click()
+        tab.page.wait_for_selector("#all-times", state="detached")
+        tab.page.select_option("#range-low", index=2)
+        tab.page.locator("#range-go").click()
+        tab.page.wait_for_selector("#all-times")
+        assert "000.jpg" not in "".join(names(tab))
+        assert tab.complaints == []
 
 
 def test_a_crop_is_pasted_and_chips_are_edited(page: RunningPage, tmp_path: Path) -> None:
@@ -126,6 +152,36 @@ def test_quick_fingers_lose_nothing(page: RunningPage, tmp_path: Path) -> None:
         assert tab.page.locator("tbody tr").count() == 1
 
 
+@pytest.mark.long
+@pytest.mark.parametrize("viewport", [DESKTOP, PHONE], ids=["desktop", "phone"])
+def test_the_selection_of_a_photo_by_keyboard(
+    page: RunningPage, tmp_path: Path, viewport: dict[str, int]
+) -> None:
+    with browsing(page.address, tmp_path, viewport=viewport) as tab:
+        tab.page.goto("/photo?id=drive-0/001.jpg")
+        tab.page.locator("#why-these").focus()
+        tab.page.keyboard.press("Enter")
+        tab.page.wait_for_selector("#windows")
+        tab.settled()
+        assert tab.page.url.endswith("/photo?id=drive-0/001.jpg")
+        assert tab.page.evaluate("document.activeElement.id") == "selection-title"
+        maps = tab.page.locator(".m-1")
+        assert maps.first.is_visible() and tab.page.locator(".b-1").count() == 5
+        tab.page.locator("#map-1").focus()
+        tab.page.keyboard.press("Space")
+        assert not maps.first.is_visible()
+        tab.page.locator("#show-windows").focus()
+        tab.page.select_option("#show-windows", "outscored")
+        tab.page.wait_for_selector("#windows td:has-text('in common with')")
+        assert tab.page.evaluate("document.activeElement.id") == "show-windows"
+        tab.page.locator("#windows a").first.focus()
+        tab.page.keyboard.press("Enter")
+        assert tab.page.locator("#w1 .s-this").is_visible()
+        assert tab.page.locator("#w1 .s-rival").is_visible()
+        assert not tab.page.locator("#w2").is_visible()
+        assert tab.complaints == []
+
+
 def paste(tab: Tab, content: bytes) -> None:
     tab.page.evaluate(
         """(bytes) => {
@@ -142,6 +198,11 @@ def marks(tab: Tab) -> list[str]:
     found: list[str] = tab.page.eval_on_selector_all(
         ".card .verdict", "all => all.map(one => one.dataset.verdict)"
     )
+    return found
+
+
+def names(tab: Tab) -> list[str]:
+    found: list[str] = tab.page.locator(".card .name").all_text_contents()
     return found
 
 

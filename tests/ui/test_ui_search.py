@@ -10,6 +10,7 @@ import pytest
 
 from patchsearch import Client
 from tests.contract.cluster import Cluster, serving_encoder
+from tests.patchsearch.fake_collection import FakeCollection, running
 from tests.ui.conftest import RunningPage, crop_bytes, serving_page
 from tests.ui.picture_encoder import PictureEncoder
 
@@ -117,6 +118,8 @@ def test_judging_searching_again_and_undoing(page: RunningPage) -> None:
     assert kinds[0] == "text:bus" and len(kinds) == 17
     shown = {hit.partition("|")[2] for hit in hits_of(again.text)}
     assert shown and not shown & {hit.partition("|")[2] for hit in hits}
+    twice = page.post("/hits", {**back, "query": again.url.query.decode(), "again": "1"})
+    assert twice.url == again.url
 
     page.post("/hits", {**back, "undo": "1"})
     assert "1 yes, 3 no" in page.get("/sets").text
@@ -158,7 +161,24 @@ def test_a_degraded_answer_says_what_is_missing(own_page: tuple[RunningPage, Clu
     answer = page.get("/", t="text:bus")
     assert answer.status_code == 200
     assert "Degraded answer" in answer.text and "1 of 3 partitions did not answer" in answer.text
-    assert "2 of 3 partitions answer" in page.get("/status").text
+    status = page.get("/status").text
+    assert "2 of 3 partitions answer" in status and "67 %" in status
+    states = re.findall(r'<span class="(?:ok|on|down)">(in use|behind|joining|away)<', status)
+    assert sorted(states) == ["away", "in use", "in use"]
+    assert "Not measured yet" in status
+
+
+def test_the_status_page_tells_recall_and_every_replica(tmp_path: Path) -> None:
+    (tmp_path / "photos").mkdir()
+    with (
+        running(FakeCollection()) as router,
+        serving_page(router, tmp_path / "photos", tmp_path / "desk") as page,
+    ):
+        text = page.get("/status").text
+    assert "0.8750" in text and "14 of 16" in text and "0.7500" in text
+    for state in ("in use", "behind", "joining", "away"):
+        assert f">{state}</span>" in text
+    assert "1 of 2 partitions answer" in text and "50 %" in text
 
 
 def test_a_router_that_is_gone_is_told_clearly(tmp_path: Path) -> None:

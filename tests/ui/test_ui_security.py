@@ -27,7 +27,7 @@ HOSTILE = (
     "</title><svg onload=alert(1)>.jpg",
     "a\u202egpj.exe.jpg",
 )
-CHANGES = ("/hits", "/uploads", "/sets", "/ingest", "/access")
+CHANGES = ("/hits", "/uploads", "/sets", "/exports", "/ingest", "/access")
 
 
 def test_every_answer_carries_the_headers(page: RunningPage) -> None:
@@ -83,7 +83,7 @@ def hostile_cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[
         photos = []
         for number, name in enumerate(HOSTILE):
             path = photo_file(home / "photos" / name.replace("/", "_"), number, (200, 200))
-            metadata = {name: name, "drive": name}
+            metadata = {name: {"time": number, "lat": number, "lon": number}, "drive": name}
             photos.append(Photo(name, path, uri=str(path), metadata=metadata))
         with Client(cluster.router_address) as client:
             results = list(client.ingest(photos))
@@ -107,6 +107,7 @@ def test_hostile_names_are_shown_and_nothing_more(
         pages = [page.client.get(path).text for path in pages]
         for name in HOSTILE:
             pages.append(page.get("/photo", id=name, t=f"text:{name}").text)
+            pages.append(page.get("/photo/selection", id=name).text)
             pages.append(page.get("/", t=f"text:{name}", filter=name).text)
             pages.append(page.post("/sets", {"do": "create", "name": name}).text)
             picture = page.get("/pictures/photo", id=name)
@@ -131,8 +132,6 @@ OUTSIDE = (
     "s3://bucket/drives/../../other/x.jpg",
     "s3://bucket/drives/%2e%2e/other.jpg",
     "s3://bucket/drivesX/x.jpg",
-    "s3://bucket/drives/a::file:///etc/passwd",
-    "simplecache::file:///etc/passwd",
     "local:///etc/passwd",
     "a\x00b.jpg",
     "~/x.jpg",
@@ -156,6 +155,21 @@ def test_nothing_outside_the_roots_is_opened(rooted: RootedPhotos, uri: str) -> 
     with pytest.raises((PermissionDenied, NotFound)) as refused:
         rooted.read(uri, "id")
     assert "/etc" not in refused.value.message and "secret" not in refused.value.message
+
+
+@pytest.mark.parametrize(
+    "uri",
+    [
+        "s3://bucket/drives/a::file:///etc/passwd",
+        "simplecache::file:///etc/passwd",
+        "zip://a::b",
+        "simplecache::s3://bucket/drives/a.jpg",
+    ],
+)
+def test_an_address_inside_another_is_refused(rooted: RootedPhotos, uri: str) -> None:
+    with pytest.raises(InvalidArgument) as refused:
+        rooted.read(uri, "id")
+    assert refused.value.reason == "URI_CHAINED" and "/etc" not in refused.value.message
 
 
 def test_what_is_inside_is_read(rooted: RootedPhotos, tmp_path: Path) -> None:

@@ -7,10 +7,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from urllib.parse import urlencode
 
-from patchsearch.exports.items import SetItem
+from patchsearch.exports.items import SetItem, by_image
+from patchsearch.feedback import judged_place
 from patchsearch.geometry import Box
 from patchsearch.results import Hit
-from ui.feedback import judged_place
 from ui.query_url import DeskQuery, DeskTerm, place_text
 
 TILE_SIDE = 320
@@ -79,15 +79,13 @@ def cards_of(
     hits: Sequence[Hit], judged: Sequence[SetItem], query: DeskQuery, first_rank: int = 1
 ) -> list[Card]:
     """The hits as cards, with the verdicts of the open set."""
-    by_image: dict[str, list[SetItem]] = {}
     exact = {(item.image_id, item.box): item for item in judged}
-    for item in judged:
-        by_image.setdefault(item.image_id, []).append(item)
+    near = by_image(judged)
     text = query.query_string
     cards = []
     for rank, hit in enumerate(hits, first_rank):
         known = exact.get((hit.image_id, hit.box)) or judged_place(
-            hit.image_id, hit.box, by_image.get(hit.image_id, ())
+            hit.image_id, hit.box, near.get(hit.image_id, ())
         )
         cards.append(
             Card(

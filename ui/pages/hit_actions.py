@@ -14,10 +14,10 @@ from starlette.responses import Response
 
 from patchsearch.errors import InvalidArgument
 from patchsearch.exports.items import SetItem, Verdict
+from patchsearch.feedback import precision, reweighted
 from patchsearch.geometry import Box
 from ui.access import set_cookie
 from ui.desk import Desk, desk_of
-from ui.feedback import feedback_terms, precision
 from ui.pages.cards import dom_id
 from ui.pages.rendering import SET_COOKIE, current_set, go_to, is_htmx, local, render
 from ui.query_url import DeskQuery, DeskTerm, read_place, read_query
@@ -64,8 +64,13 @@ async def _search_again(request: Request, query: DeskQuery) -> Response:
     open_set = await current_set(request)
     if open_set is None or not open_set.judged:
         raise InvalidArgument("NOTHING_JUDGED", "nothing is judged yet; say yes or no to some hits")
-    terms = feedback_terms(query.terms, await desk.in_thread(desk.sets.items, open_set.id))
-    return _go(request, replace(query, terms=terms).url)
+    judged = await desk.in_thread(desk.sets.items, open_set.id)
+    terms = reweighted(query.terms, judged, _patch_term)
+    return _go(request, replace(query, terms=tuple(terms)).url)
+
+
+def _patch_term(item: SetItem, weight: float) -> DeskTerm:
+    return DeskTerm("patch", item.image_id, item.box, weight)
 
 
 async def _undo(request: Request, form: FormData) -> Response:

@@ -74,6 +74,7 @@ async def photo_page(request: Request) -> Response:
         "width": detail.image.width,
         "height": detail.image.height,
         "picture": "/pictures/photo?" + urlencode({"id": image_id, "side": 1600}),
+        "why": "/photo/selection?" + urlencode({"id": image_id}),
         "outlines": outlines,
         "patches": detail.patches,
         "cards": cards,

@@ -25,7 +25,7 @@ async def patch_picture(request: Request) -> Response:
         content = await photo_content(desk, image_id)
         made = await desk.in_thread(desk.pictures.patch, content, box, side)
     except PatchsearchError as error:
-        return _reason(error)
+        return reason_picture(error)
     return Response(made, media_type="image/jpeg", headers=_CACHED)
 
 
@@ -37,7 +37,7 @@ async def photo_picture(request: Request) -> Response:
         content = await photo_content(desk, request.query_params.get("id", ""))
         made = await desk.in_thread(desk.pictures.photo, content, side)
     except PatchsearchError as error:
-        return _reason(error)
+        return reason_picture(error)
     return Response(made, media_type="image/jpeg", headers=_CACHED)
 
 
@@ -54,7 +54,7 @@ async def upload_picture(request: Request) -> Response:
         else:
             made = await desk.in_thread(desk.pictures.photo, content, side)
     except PatchsearchError as error:
-        return _reason(error)
+        return reason_picture(error)
     return Response(made, media_type="image/jpeg", headers=_CACHED)
 
 
@@ -84,7 +84,7 @@ def _side(request: Request) -> int:
     return next((side for side in _SIDES if str(side) == asked), 320)
 
 
-def _reason(error: PatchsearchError) -> Response:
+def reason_picture(error: PatchsearchError) -> Response:
     """A drawing that says why there is no picture; browsers show it whatever its status."""
     return Response(
         placeholder(error.message),

@@ -13,14 +13,16 @@ from starlette.responses import Response
 
 from patchsearch.errors import InvalidArgument, PatchsearchError
 from patchsearch.exports.items import SetItem, Verdict
+from patchsearch.feedback import precision
 from patchsearch.results import Coverage, Hit, SearchResult
 from ui.desk import Desk, desk_of
 from ui.error_pages import status_of
 from ui.facets import facets_of
-from ui.feedback import precision
-from ui.pages.cards import Card, cards_of, chips_of, grouped
+from ui.pages.cards import Card, cards_of, chips_of, dom_id, grouped, photo_url
 from ui.pages.rendering import current_set, go_to, is_htmx, render
 from ui.query_url import MAX_K, DeskQuery, place_text, read_place, read_query
+from ui.ranges import narrowed, read_range
+from ui.spread import HITS, spread_of
 
 _SAMPLE = 12
 _BATCH = 24
@@ -32,6 +34,8 @@ class _Page:
     """A run of hits after a cursor."""
 
     hits: list[Hit]
+    best: list[Hit]
+    """More of the best hits than are shown, on a first page."""
     result: SearchResult
     more_url: str
     milliseconds: float
@@ -66,7 +70,7 @@ async def search_page(request: Request) -> Response:
         "precision": precision(judged),
     }
     if page is not None:
-        context |= _answer(query, page, judged)
+        context |= _answer(desk, query, page, judged)
     elif problem is None:
         try:
             context["samples"] = await desk.collection.images("", _SAMPLE)
@@ -104,11 +108,28 @@ async def facets_part(request: Request) -> Response:
     return await render(request, "facets.html", context)
 
 
-def _answer(query: DeskQuery, page: _Page, judged: Sequence[SetItem]) -> dict[str, Any]:
+async def search_range(request: Request) -> Response:
+    """`/range?field=time&low=...&high=...&<search>`: the search within a range of a field."""
+    params = request.query_params
+    query = read_query(params)
+    limits = read_range(*(params.get(name, "") for name in ("field", "low", "high")))
+    return go_to(request, narrowed(query, limits).url)
+
+
+def _answer(desk: Desk, query: DeskQuery, page: _Page, judged: Sequence[SetItem]) -> dict[str, Any]:
     cards: list[Card] = cards_of(page.hits, judged, query)
     timings = page.result.timings
+    shown = {card.dom_id for card in cards}
+
+    def hit_link(hit: Hit) -> str:
+        anchor = dom_id(hit.image_id, hit.box)
+        return f"#{anchor}" if anchor in shown else photo_url(hit.image_id, hit.box)
+
+    settings = desk.settings
     return {
         "page": page,
+        "spread": spread_of(page.best, query, settings.time_fields, settings.position_pairs),
+        "hit_link": hit_link,
         "groups": grouped(cards, page.hits, query.group),
         "shown": len(cards),
         "hidden": 0 if query.show_judged else len(judged),
@@ -140,6 +161,8 @@ async def _ask(
     # One more than is shown tells whether there is more.
     batch = query.k if query.group else min(query.k, _BATCH)
     wanted = min(shown + batch + 1, MAX_K)
+    if after is None and (desk.settings.time_fields or desk.settings.position_fields):
+        wanted = max(wanted, HITS)
     hits, result = await desk.collection.search_unjudged(query, wanted, ignored)
     if after is not None:
         hits = [hit for hit in hits if _order(hit) > after]
@@ -150,7 +173,7 @@ async def _ask(
         cursor = f"{last.score!r}|{place_text(last.image_id, last.box)}"
         params = [*query.params(), ("after", cursor), ("shown", str(shown + len(following)))]
         more_url = "/more?" + urlencode(params)
-    return _Page(following, result, more_url, (time.perf_counter() - started) * 1000)
+    return _Page(following, hits[:HITS], result, more_url, (time.perf_counter() - started) * 1000)
 
 
 def _order(hit: Hit) -> tuple[float, str, tuple[int, int, int, int]]:

@@ -1,21 +1,17 @@
-"""Sets: list, look into, rename, delete, compare, merge, take away as a file."""
+"""Sets: list, look into, rename, delete, compare, merge."""
 
 from __future__ import annotations
 
-import tempfile
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
-from typing import IO, Any
-from urllib.parse import quote
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
 
-from starlette.background import BackgroundTask
-from starlette.concurrency import iterate_in_threadpool
 from starlette.datastructures import FormData
 from starlette.requests import Request
-from starlette.responses import Response, StreamingResponse
+from starlette.responses import Response
 
-from patchsearch.errors import InvalidArgument, NotFound
-from patchsearch.exports.formats import FORMATS, ExportRequest, format_named
+from patchsearch.errors import InvalidArgument
+from patchsearch.exports.formats import FORMATS
 from patchsearch.exports.items import SetItem, Verdict
 from ui.access import set_cookie
 from ui.desk import Desk, desk_of
@@ -23,7 +19,6 @@ from ui.pages.cards import card_of_item
 from ui.pages.rendering import SET_COOKIE, current_set, go_to, render
 from ui.query_url import DeskQuery
 
-_CHUNK = 1 << 20
 _SHOWN = 1000
 
 
@@ -45,7 +40,7 @@ async def sets_page(request: Request) -> Response:
 async def set_page(request: Request) -> Response:
     """`/sets/{id}?verdict=yes`: what is in one, and its exports."""
     desk = desk_of(request)
-    set_id = _set_id(request)
+    set_id = number(str(request.path_params["set_id"]))
     summary = await desk.in_thread(desk.sets.get, set_id)
     items = await desk.in_thread(desk.sets.items, set_id)
     rounds = await desk.in_thread(desk.sets.rounds, set_id)
@@ -61,6 +56,7 @@ async def set_page(request: Request) -> Response:
             for r in rounds
         ],
         "formats": [f for f in FORMATS.values() if not f.needs_photos or desk.settings.photos],
+        "exports": desk.exports.of_set(set_id),
         "others": [s for s in await desk.in_thread(desk.sets.all) if s.id != set_id],
         "query": DeskQuery(),
     }
@@ -70,7 +66,7 @@ async def set_page(request: Request) -> Response:
 async def compare_page(request: Request) -> Response:
     """`/sets/compare?a=1&b=2`: accepted patches of both, of one alone, and disagreements."""
     desk = desk_of(request)
-    one, other = (_number(request.query_params.get(name, "")) for name in ("a", "b"))
+    one, other = (number(request.query_params.get(name, "")) for name in ("a", "b"))
     first = await desk.in_thread(desk.sets.get, one)
     second = await desk.in_thread(desk.sets.get, other)
     a = await _by_place(desk, one)
@@ -107,7 +103,7 @@ async def change_sets(request: Request, form: FormData) -> Response:
         return _opened(request, go_to(request, f"/sets/{set_id}"), str(set_id))
     if action == "close":
         return _opened(request, go_to(request, str(form.get("back", "/"))), "")
-    set_id = _number(str(form.get("set", "")))
+    set_id = number(str(form.get("set", "")))
     if action == "open":
         await desk.in_thread(desk.sets.get, set_id)
         return _opened(request, go_to(request, str(form.get("back", "/"))), str(set_id))
@@ -120,62 +116,10 @@ async def change_sets(request: Request, form: FormData) -> Response:
         open_set = await current_set(request)
         return response if open_set is not None else _opened(request, response, "")
     if action == "merge":
-        source = _number(str(form.get("from", "")))
+        source = number(str(form.get("from", "")))
         await desk.in_thread(desk.sets.merge, source, set_id)
         return go_to(request, f"/sets/{set_id}")
     raise InvalidArgument("ACTION_UNKNOWN", "a set is opened, renamed, deleted or merged")
-
-
-async def export_set(request: Request) -> Response:
-    """`/sets/{id}/export/{format}?verdicts=yes&label=ambulance`: the set as a file.
-
-    It is written to a temporary file first, so that an error is an error page and not half a file.
-    """
-    desk = desk_of(request)
-    summary = await desk.in_thread(desk.sets.get, _set_id(request))
-    chosen = format_named(request.path_params["format"])
-    wanted = request.query_params.getlist("verdicts") or ["yes"]
-    label = request.query_params.get("label", "").strip() or summary.name
-    items = [
-        replace(item, label=label, uri=item.uri or item.image_id)
-        for item in await desk.in_thread(desk.sets.items, summary.id)
-        if item.verdict.value in wanted
-    ]
-    if not items:
-        raise NotFound("SET_EMPTY", "nothing in this set has these verdicts; judge some hits first")
-    with_photos = bool(desk.settings.photos) and (
-        chosen.needs_photos or request.query_params.get("photos") == "1"
-    )
-    asked = ExportRequest(
-        items=items,
-        name=summary.name,
-        read_photo=(lambda uri: desk.photos.read(uri, "")) if with_photos else None,
-    )
-    file: IO[bytes] = tempfile.TemporaryFile()
-    try:
-        await desk.in_thread(chosen.write, asked, file)  # type: ignore[arg-type]
-        size = file.tell()
-        file.seek(0)
-    except BaseException:
-        file.close()
-        raise
-    plain = "".join(c if c.isascii() and (c.isalnum() or c in "-_") else "-" for c in summary.name)
-    file_name = f"{plain or 'set'}-{chosen.name}{chosen.suffix}"
-    full = quote(f"{summary.name}-{chosen.name}{chosen.suffix}", safe="")
-    return StreamingResponse(
-        iterate_in_threadpool(_chunks(file)),
-        media_type=chosen.media_type,
-        headers={
-            "content-length": str(size),
-            "content-disposition": f"attachment; filename=\"{file_name}\"; filename*=UTF-8''{full}",
-        },
-        background=BackgroundTask(file.close),
-    )
-
-
-def _chunks(file: IO[bytes]) -> Iterator[bytes]:
-    while chunk := file.read(_CHUNK):
-        yield chunk
 
 
 async def _by_place(desk: Desk, set_id: int) -> dict[object, SetItem]:
@@ -188,11 +132,8 @@ def _opened(request: Request, response: Response, set_id: str) -> Response:
     return response
 
 
-def _set_id(request: Request) -> int:
-    return _number(str(request.path_params["set_id"]))
-
-
-def _number(text: str) -> int:
+def number(text: str) -> int:
+    """The number that names a set or an export; raises InvalidArgument NUMBER_INVALID."""
     if not text.isdecimal() or len(text) > 15:
-        raise InvalidArgument("SET_INVALID", "a set is named by its number")
+        raise InvalidArgument("NUMBER_INVALID", "sets and exports are named by their numbers")
     return int(text)

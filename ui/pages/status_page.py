@@ -15,7 +15,7 @@ from ui.pages.rendering import render
 
 
 async def status_page(request: Request) -> Response:
-    """`/status`: sizes, encoder, partitions with their replicas where they are told."""
+    """`/status`: sizes, coverage, measured recall, encoder, partitions with their replicas."""
     desk = desk_of(request)
     started = time.perf_counter()
     collection, problem = None, None
@@ -23,18 +23,12 @@ async def status_page(request: Request) -> Response:
         collection = await desk.collection.describe()
     except PatchsearchError as error:
         problem = error
-    rows = []
-    for partition in () if collection is None else collection.partitions:
-        # Routers before replication tell no replicas.
-        replicas = getattr(partition, "replicas", ())
-        rows.append((partition, replicas))
-    answering = sum(partition.available for partition, _ in rows)
+    partitions = () if collection is None else collection.partitions
     context: dict[str, Any] = {
         "collection": collection,
         "problem": problem,
-        "partitions": rows,
-        "coverage": answering / len(rows) if rows else None,
-        "answering": answering,
+        "answering": sum(partition.available for partition in partitions),
+        "away": sum(r.state != "in use" for p in partitions for r in p.replicas),
         "milliseconds": (time.perf_counter() - started) * 1000,
         "router": desk.settings.router,
         "roots": desk.settings.photos,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import time
+from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -36,10 +37,12 @@ class Strikes:
 
     done: int = 0
     effective: int = 0
-    """Searches and writes were under way meanwhile."""
+    """Searches and writes were under way; with a full disk: some writes were refused for it."""
     searches: int = 0
     failed: int = 0
     degraded: int = 0
+    refused: dict[str, int] = field(default_factory=dict)
+    """Writes that were not acknowledged, by what shards said of them."""
     heal_s: list[float] = field(default_factory=list)
     """Until all replicas were equal again, the load going on."""
 
@@ -97,6 +100,7 @@ def run_campaign(room: Path, extent: Extent, seed: int, tell: Callable[[str], No
         if any(one.outcome != pb.INGEST_OUTCOME_STORED for one in stored):
             raise AssertionError(f"the first images were not stored: {stored[:3]}")
         history = History(room / "ledger.jsonl")
+        world.refused_for_disk = lambda: history.shards_said.get("DISK_FULL", 0)
         _under_load(report, world, history, anchors, order, chance, tell)
         tell("healing")
         if wait_converged(world, _CONVERGED_S) is None:
@@ -124,7 +128,9 @@ def _under_load(
         placement = world.placement
         return {i: placement.partition_of(i).id for i in anchors.ids}
 
-    with Load(stubs, history, anchors, partitions_of, report.seed) as load:
+    with Load(
+        stubs, history, anchors, partitions_of, report.seed, large_writes=world.large_writes
+    ) as load:
         for number, name in enumerate(order):
             tell(f"{number + 1}/{len(order)} {name}")
             time.sleep(_QUIET_S)
@@ -151,6 +157,7 @@ def _strike(
     found = load.findings
     before = _counts(found)
     writes = history.acknowledged + sum(history.refused.values())
+    said = Counter(history.shards_said)
     try:
         NEMESES[name](world, chance)
     except OperationFailed as failure:
@@ -161,10 +168,11 @@ def _strike(
     after = _counts(found)
     strikes = report.strikes.setdefault(name, Strikes())
     searches, failed, degraded = (b - a for a, b in zip(before, after, strict=True))
+    refused = Counter(history.shards_said) - said
     strikes.done += 1
-    strikes.effective += searches > 0 and (
-        history.acknowledged + sum(history.refused.values()) > writes
-    )
+    met = searches > 0 and history.acknowledged + sum(history.refused.values()) > writes
+    strikes.effective += met and (name != "disk-full" or refused["DISK_FULL"] > 0)
+    strikes.refused = dict(Counter(strikes.refused) + refused)
     strikes.searches += searches
     strikes.failed += failed
     strikes.degraded += degraded

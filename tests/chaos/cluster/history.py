@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
+from patchsearch.errors import PatchsearchError
 from patchsearch.geometry import Box
 from tests.contract.doors import Patches
 from tests.contract.fake_encoder import vector_of
@@ -45,6 +46,8 @@ class History:
         self._images: dict[str, _Image] = {}
         self.acknowledged = 0
         self.refused: dict[str, int] = {}
+        self.shards_said: dict[str, int] = {}
+        """Refused writes by what shards said of them; a write counts with each reason."""
 
     def intend(self, write: Write) -> None:
         with self._lock:
@@ -63,10 +66,13 @@ class History:
             self.acknowledged += 1
             self._note("acknowledged", write, "")
 
-    def refuse(self, write: Write, reason: str) -> None:
+    def refuse(self, write: Write, error: PatchsearchError) -> None:
         """It failed; it may have happened nevertheless."""
+        reason = error.reason
         with self._lock:
             self.refused[reason] = self.refused.get(reason, 0) + 1
+            for said in filter(None, error.metadata.get("reasons", reason).split(",")):
+                self.shards_said[said] = self.shards_said.get(said, 0) + 1
             self._note("refused", write, reason)
 
     def image_ids(self) -> list[str]:

@@ -35,6 +35,8 @@ _TOLERANCE = 1e-3
 _CONSISTENCIES = (WRITE_CONSISTENCY_ONE, WRITE_CONSISTENCY_QUORUM)
 ANCHORS = "anchor/"
 _FIRST_ANCHOR_SEED = 10_000_000
+_LARGE = "large-"
+_LARGE_BYTES = 60_000
 
 
 @dataclass
@@ -94,18 +96,21 @@ class Load:
         partitions_of: Callable[[], dict[str, str]],
         seed: int,
         *,
+        large_writes: threading.Event | None = None,
         writers: int = 2,
         searchers: int = 2,
         images: int = 40,
         pause_s: float = 0.01,
     ) -> None:
-        """`partitions_of` tells the partition of every anchor now."""
+        """`partitions_of` tells the partition of every anchor now; while `large_writes` is set, new
+        images with much metadata are written."""
         self.findings = Findings()
         self._stubs = stubs
         self._history = history
         self._anchors = anchors
         self._partitions_of = partitions_of
         self._seed = seed
+        self._large_writes = large_writes or threading.Event()
         self._images = images
         self._pause_s = pause_s
         self._seeds = itertools.count(1)
@@ -134,18 +139,20 @@ class Load:
     def _write(self, number: int) -> None:
         chance = random.Random(f"{self._seed}/writer/{number}")
         while not self._stop.is_set():
-            image_id = f"moving/{number}/{chance.randrange(self._images)}"
+            large = self._large_writes.is_set()
             router = chance.randrange(len(self._stubs))
-            deletes = chance.random() < 0.2
+            deletes = chance.random() < 0.2 and not large
             seed = None if deletes else next(self._seeds)
+            name = f"{_LARGE}{seed}" if large else str(chance.randrange(self._images))
+            image_id = f"moving/{number}/{name}"
             write = Write(image_id, seed, router)
             self._history.intend(write)
             try:
                 self._do(write, chance.choice(_CONSISTENCIES))
             except grpc.RpcError as error:
-                self._history.refuse(write, error_from_rpc(error).reason)
+                self._history.refuse(write, error_from_rpc(error))
             except PatchsearchError as error:
-                self._history.refuse(write, error.reason)
+                self._history.refuse(write, error)
             else:
                 self._history.acknowledge(write)
             self._stop.wait(self._pause_s)
@@ -160,6 +167,8 @@ class Load:
         image = pb.IngestImagesRequest(
             image_id=write.image_id, content=content, consistency=consistency
         )
+        if _LARGE in write.image_id:
+            image.metadata["text"] = "x" * _LARGE_BYTES
         (result,) = stub.IngestImages(iter([image]), timeout=WRITE_DEADLINE_S)
         if result.outcome == pb.INGEST_OUTCOME_FAILED:
             raise error_from_status(result.error)

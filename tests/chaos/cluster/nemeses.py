@@ -16,6 +16,8 @@ from tests.chaos.cluster.processes import ROOT
 from tests.chaos.cluster.world import World, command
 
 HOLD_S = 1.5
+_FULL_S = 10.0
+"""Longest that a disk stays full while no write was refused for it."""
 _OPERATION_S = 120.0
 
 Nemesis = Callable[[World, random.Random], None]
@@ -56,16 +58,26 @@ def _link(state: LinkState) -> Nemesis:
 
 
 def fill_disk(world: World, chance: random.Random) -> None:
-    """No space is left where one shard writes; searches must go on, and writes when there is."""
+    """No space is left where one shard writes; searches must go on, and writes when there is.
+
+    Small writes find room in pages that a store has freed, so writers send large ones meanwhile.
+    """
     folder = world.room / "data" / _shard(world, chance)
     filler = folder / "filler"
     with filler.open("wb", buffering=0) as file:
-        try:
-            while True:
-                file.write(b"\0" * 65536)
-        except OSError:
-            pass
-    time.sleep(HOLD_S)
+        for size in (65536, 4096):
+            try:
+                while True:
+                    file.write(b"\0" * size)
+            except OSError:
+                continue
+    before, began = world.refused_for_disk(), time.monotonic()
+    world.large_writes.set()
+    while time.monotonic() < began + HOLD_S or (
+        world.refused_for_disk() == before and time.monotonic() < began + _FULL_S
+    ):
+        time.sleep(0.1)
+    world.large_writes.clear()
     filler.unlink()
 
 

@@ -10,9 +10,11 @@ import json
 import signal
 import tempfile
 import time
+import urllib.request
 from pathlib import Path
 
 import numpy as np
+from prometheus_client.parser import text_string_to_metric_families
 
 from patchsearch.v1 import search_service_pb2 as pb
 from tests.chaos.cluster.growth import fill
@@ -35,7 +37,7 @@ def main() -> int:
     rounds = []
     with (
         tempfile.TemporaryDirectory(prefix="cluster-paused-") as room,
-        running_world(Path(room), Shape()) as world,
+        running_world(Path(room), Shape(router_flags=("--metrics-port", "0"))) as world,
     ):
         fill(world, chosen.patches, compact=False)
         for number in range(chosen.rounds):
@@ -52,9 +54,24 @@ def main() -> int:
             time.sleep(2)
             rounds.append({"healthy": healthy, "paused": paused})
             print(json.dumps(rounds[-1]), flush=True)
+        calls = _shard_calls(Path(room) / "router-0.ready")
+        print(json.dumps({"shard_calls": calls, "hedges": calls["hedge"] / calls["first"]}))
     if chosen.json is not None:
         chosen.json.write_text(json.dumps(rounds, indent=2) + "\n")
     return 0
+
+
+def _shard_calls(ready: Path) -> dict[str, float]:
+    """Reads of shards by kind, as a router's metrics have them."""
+    port = json.loads(ready.read_text())["metrics_port"]
+    with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=10) as answer:
+        families = text_string_to_metric_families(answer.read().decode())
+    return {
+        sample.labels["kind"]: sample.value
+        for family in families
+        for sample in family.samples
+        if sample.name == "patchsearch_router_shard_calls_total"
+    }
 
 
 def _measured(world: World, rate: float, seconds: float, deadline_s: float) -> dict[str, object]:

@@ -32,6 +32,12 @@ def table(report: Report) -> str:
         f"lost {len(verdict.lost)}, phantom {len(verdict.phantom)}, torn {len(verdict.torn)}, "
         f"unequal {len(verdict.unequal)}, overtaken {len(verdict.overtaken)}, "
         f"wrong answers {len(verdict.answers) + len(report.wrong)}",
+        *(
+            f"{name}: writes refused as shards said {said} {count}"
+            for name, strikes in sorted(report.strikes.items())
+            for said, count in sorted(strikes.refused.items())
+            if said == "DISK_FULL"
+        ),
         *(f"skipped {one}" for one in report.skipped),
         f"seed {report.seed}, {report.seconds:.0f} s",
     ]

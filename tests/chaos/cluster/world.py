@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterator, Sequence
+import threading
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -51,6 +52,10 @@ class World:
     shards: dict[str, Server] = field(default_factory=dict)
     routers: list[Server] = field(default_factory=list)
     stack: ExitStack = field(default_factory=ExitStack)
+    large_writes: threading.Event = field(default_factory=threading.Event)
+    """While it is set, writers send new images with much metadata: stores have to grow."""
+    refused_for_disk: Callable[[], int] = lambda: 0
+    """Writes so far that failed because a shard's disk was full."""
     _channels: dict[str, grpc.Channel] = field(default_factory=dict)
 
     @property
