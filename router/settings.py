@@ -27,6 +27,13 @@ class RouterSettings(ServiceSettings):
     encoder: str = Field(
         "127.0.0.1:7102", min_length=1, description="Address of the encoder, host:port."
     )
+    max_wait_s: float = Field(
+        0.1,
+        gt=0,
+        le=3600,
+        description="Seconds that calls may wait for a worker; while they wait longer, new ones "
+        "are refused with OVERLOADED.",
+    )
     create_partitions: bool = Field(
         False, description="Create partitions that the placement lists and their shard lacks."
     )

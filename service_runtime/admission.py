@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import enum
 import threading
+import time
+from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import ParamSpec, TypeVar
@@ -61,31 +63,53 @@ class Gate:
 
 
 class WorkerPool(ThreadPoolExecutor):
-    """A thread pool that knows how many calls it holds, running and waiting. Thread-safe."""
+    """A thread pool that knows how many calls it holds, and how long they wait. Thread-safe.
 
-    def __init__(self, workers: int, max_waiting: int) -> None:
+    A queue that is bounded by its length alone serves nobody when it is full: every call has waited
+    so long by its turn that its caller has given up. So `max_wait_s` bounds the wait as well (after
+    Nichols and Jacobson, "Controlling Queue Delay", 2012).
+    """
+
+    def __init__(self, workers: int, max_waiting: int, max_wait_s: float) -> None:
         super().__init__(max_workers=workers, thread_name_prefix="call")
         self._workers = workers
         self._limit = workers + max_waiting
+        self._max_wait_s = max_wait_s
+        self._waiting_since: deque[float] = deque()
         self._held = 0
         self._count = threading.Lock()
 
     @property
     def full(self) -> bool:
         """Whether one more call would wait longer than anybody should."""
-        return self._held >= self._limit
+        if self._held <= self._workers:
+            return False
+        if self._held >= self._limit:
+            return True
+        try:
+            oldest = self._waiting_since[0]
+        except IndexError:  # taken a moment ago
+            return False
+        return time.monotonic() - oldest > self._max_wait_s
 
     @property
     def waiting(self) -> int:
         """Calls that no worker has taken yet."""
-        return max(0, self._held - self._workers)
+        return len(self._waiting_since)
 
     def submit(self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
+        def taken() -> T:
+            # Calls are taken in the order in which they came.
+            self._waiting_since.popleft()
+            return fn(*args, **kwargs)
+
         with self._count:
             self._held += 1
+            self._waiting_since.append(time.monotonic())
         try:
-            future = super().submit(fn, *args, **kwargs)
+            future = super().submit(taken)
         except RuntimeError:
+            self._waiting_since.pop()
             self._done()
             raise
         future.add_done_callback(lambda _: self._done())

@@ -39,7 +39,8 @@ class CallInterceptor(ServerInterceptor):
     - A call that comes before the server is warm or while it drains: UNAVAILABLE, NOT_READY.
     - A call whose token or certificate does not do: UNAUTHENTICATED or PERMISSION_DENIED; its
       message is never read.
-    - A call that finds the pool full: RESOURCE_EXHAUSTED, OVERLOADED, with RetryInfo.
+    - A call that finds the pool full, or calls waiting too long: RESOURCE_EXHAUSTED, OVERLOADED,
+      with RetryInfo.
     - `PatchsearchError` and a failed downstream call: their status with one ErrorInfo.
     - Any other exception: INTERNAL under the request id; the trace is in the log.
     - `context.time_remaining()` is always finite (`service_runtime.deadlines`).

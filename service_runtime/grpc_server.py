@@ -68,7 +68,7 @@ class ServiceServer:
         self._log = logger("server")
         self._stopping = threading.Lock()
         self._health = health.HealthServicer()
-        self._pool = WorkerPool(settings.workers, settings.max_waiting)
+        self._pool = WorkerPool(settings.workers, settings.max_waiting, settings.max_wait_s)
         self._side_pool = ThreadPoolExecutor(2, thread_name_prefix="health")
         self._metrics: MetricsServer | None = None
         self._tracing: Tracing | None = None

@@ -94,6 +94,13 @@ class ServiceSettings(BaseSettings):
         le=65536,
         description="Calls that may wait for a worker; more are refused with OVERLOADED.",
     )
+    max_wait_s: float = Field(
+        0.5,
+        gt=0,
+        le=3600,
+        description="Seconds that calls may wait for a worker; while they wait longer, new ones "
+        "are refused with OVERLOADED.",
+    )
     max_message_mb: int = Field(
         64, ge=1, le=1024, description="Largest message received or sent, in MiB."
     )

@@ -250,3 +250,30 @@ def test_a_caller_who_leaves_is_counted_as_cancelled(serve: Any) -> None:
 
     labels = {"method": INGEST, "code": "CANCELLED"}
     assert registry.get_sample_value("patchsearch_calls_total", labels) == 1.0
+
+
+def test_while_a_call_waits_too_long_new_ones_are_refused(serve: Any) -> None:
+    release, begun = threading.Event(), threading.Semaphore(0)
+
+    def search(request: Any, context: grpc.ServicerContext) -> Any:
+        begun.release()
+        release.wait(30)
+        return messages.SearchResponse()
+
+    running = serve(search=search, workers=1, max_wait_s=0.05)
+    held = [running.stub.Search.future(messages.SearchRequest(), timeout=30) for _ in range(2)]
+    assert begun.acquire(timeout=20)
+    error: PatchsearchError | None = None
+    until = time.monotonic() + 20
+    while error is None and time.monotonic() < until:
+        try:
+            running.stub.Search(messages.SearchRequest(), timeout=0.5)
+        except grpc.RpcError as raised:
+            if raised.code() is grpc.StatusCode.RESOURCE_EXHAUSTED:
+                error = error_from_rpc(raised)
+    release.set()
+
+    assert isinstance(error, ResourceExhausted) and error.reason == "OVERLOADED"
+    assert [call.result() for call in held] == [messages.SearchResponse()] * 2
+    # Nobody waits any more.
+    assert running.stub.Search(messages.SearchRequest(), timeout=20) == messages.SearchResponse()
