@@ -37,11 +37,11 @@ protos: setup ## Generate the gRPC stubs again
 demo: setup ## The main job end to end: scenes in, finds out; PHOTOS=folder uses your photographs
 	$(PY) -m evaluation.demo --out demo-out $(if $(PHOTOS),--photos "$(PHOTOS)")
 
-test: setup ## All tests, under ten minutes on two cores
+test: setup ## The tests, about ten minutes on two cores
 	$(PY) -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 test-long: setup ## What `make test` leaves out because it takes long
-	$(PY) -m pytest -n 2 --dist loadfile --no-loadscope-reorder -m long
+	HYPOTHESIS_PROFILE=default $(PY) -m pytest -n 2 --dist loadfile --no-loadscope-reorder -m long
 
 KILLS ?= 30
 CORRUPTIONS ?= 100

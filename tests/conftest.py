@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+import os
 import sys
 
 import pytest
 import structlog
+from hypothesis import settings
+
+# The same examples every time, so that whoever changes something sees what the change did;
+# HYPOTHESIS_PROFILE=default looks for new ones, as `make test-long` does.
+settings.register_profile("repeatable", derandomize=True)
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "repeatable"))
 
 
 def _to_standard_error(*_: object) -> structlog.PrintLogger:

@@ -112,4 +112,4 @@ def test_memory_is_told_apart_as_the_kernel_does(tmp_path: Path) -> None:
     assert added.mapped_vectors == 2 * size
     # The rest of this process may take or give back some meanwhile.
     assert abs(added.anonymous - size) < 4 << 20
-    assert 4 * size <= added.resident < 4 * size + (8 << 20)
+    assert abs(added.resident - 4 * size) < 8 << 20

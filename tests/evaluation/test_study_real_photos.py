@@ -14,11 +14,9 @@ DATA = Path(os.environ.get("PATCHSEARCH_DATA", Path(__file__).resolve().parents[
 FOLDER = DATA / "data"
 
 
+@pytest.mark.long
 @pytest.mark.skipif(not FOLDER.is_dir(), reason=f"no photos at {FOLDER}; set PATCHSEARCH_DATA")
-@pytest.mark.parametrize(
-    "name",
-    ["gtsdb", *(pytest.param(name, marks=pytest.mark.long) for name in ("coco128", "raccoon"))],
-)
+@pytest.mark.parametrize("name", ["gtsdb", "coco128", "raccoon"])
 def test_real_photos_are_measured(name: str, tmp_path: Path) -> None:
     arguments = ["evaluate", str(FOLDER / name), "--report", str(tmp_path)]
     assert run([*arguments, "--limit", "4", "--no-search", "--no-curve", "--workers", "1"]) == 0

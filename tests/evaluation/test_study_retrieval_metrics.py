@@ -117,6 +117,20 @@ def test_overlapping_hits_are_dropped_as_the_protocol_says(world: World, seed: i
     assert without_overlaps(order, collection, k).tolist() == told
 
 
+def test_photos_without_a_patch_can_be_left_out() -> None:
+    photos = tuple(StudyPhoto(f"{i}.jpg", Path(f"{i}.jpg"), SIDE, SIDE, ()) for i in range(3))
+    table = PatchTable(
+        np.array([1], np.int32),
+        np.array([[0, 0, 20, 20]], np.int32),
+        np.ones(1, np.int32),
+        np.zeros(1, np.float32),
+        query(0)[None].astype(np.float16),
+    )
+    judge = judge_of(World(StudyDataset("small", photos, CLASSES, {}), table), CLASSES[0])
+    judged = judge.judge(np.array([0]), np.array([2]))
+    assert (judged.precision, judged.reachable, judged.hits.tolist()) == (0, 0, [0])
+
+
 @settings(max_examples=150, deadline=None)
 @given(worlds(), st.integers(0, 9), st.sampled_from(CLASSES), st.sets(st.integers(0, 3)))
 def test_precision_chance_and_average_precision_are_the_naive_ones(

@@ -28,6 +28,7 @@ def results(tmp_path_factory: pytest.TempPathFactory) -> RetrievalResults:
     return run_retrieval(dataset, tables, embedder, options, lambda what, share: None)
 
 
+@pytest.mark.long
 def test_texts_and_crops_find_far_more_than_chance(results: RetrievalResults) -> None:
     for query in ("text", "image"):
         (row,) = (

@@ -119,9 +119,7 @@ def disjoint_patches(collection: Collection, relevant: NDArray[np.bool_]) -> NDA
     It is exact; in a photo with more than 30 right patches it is a lower bound, found by taking the
     patch with the fewest neighbours first.
     """
-    photos = int(collection.table.photo.max(initial=-1)) + 1
-    things = collection.objects.photo
-    out = np.zeros(max(photos, int(things.max(initial=-1)) + 1), np.int64)
+    out = np.zeros(collection.photos, np.int64)
     rows = np.flatnonzero(relevant)
     for photo in np.unique(collection.table.photo[rows]).tolist():
         mine = rows[collection.table.photo[rows] == photo].tolist()
