@@ -11,6 +11,9 @@ from evaluation.study.retrieval import RetrievalOptions, RetrievalResults, run_r
 from tests.evaluation.study_material import LEVEL, small_scenes, tables_of
 
 
+pytestmark = pytest.mark.long
+
+
 @pytest.fixture(scope="module")
 def results(tmp_path_factory: pytest.TempPathFactory) -> RetrievalResults:
     folder: Path = tmp_path_factory.mktemp("scenes")
@@ -28,7 +31,6 @@ def results(tmp_path_factory: pytest.TempPathFactory) -> RetrievalResults:
     return run_retrieval(dataset, tables, embedder, options, lambda what, share: None)
 
 
-@pytest.mark.long
 def test_texts_and_crops_find_far_more_than_chance(results: RetrievalResults) -> None:
     for query in ("text", "image"):
         (row,) = (
