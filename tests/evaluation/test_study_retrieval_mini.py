@@ -10,7 +10,6 @@ from evaluation.study.embedding import EncoderChoice, open_embedder
 from evaluation.study.retrieval import RetrievalOptions, RetrievalResults, run_retrieval
 from tests.evaluation.study_material import LEVEL, small_scenes, tables_of
 
-
 pytestmark = pytest.mark.long
 
 
