@@ -17,6 +17,9 @@ DEFAULT_AHEAD_S = 300.0
 """How far ahead of the wall clock a version may be that own ones are made newer than."""
 REMEMBERED = 32_768
 """Own versions that a clock remembers."""
+LEAD_LOST = 0.001
+"""The share of the time passed by which a clock comes closer again to the wall clock: more than NTP
+slews a clock by (0.0005), so that the jitter of many clocks does not add up."""
 
 
 def _wall_clock_ms() -> int:
@@ -29,7 +32,10 @@ class HybridLogicalClock:
     A version is `milliseconds since 1970 << 16 | counter << 8 | router`, below 2**64. It is never
     behind the wall clock, nor behind what was observed, and keeps growing while the wall clock
     stands still or is set back. Kulkarni et al., "Logical Physical Clocks" (2014); what is received
-    are the versions that shards have stored. Thread-safe.
+    are the versions that shards have stored. Beyond the paper, the clock runs on from what it
+    received: routers agree on the time of the one that is furthest ahead, so that of two writes
+    that meet no common replica the later one has the higher version. What is not received again is
+    forgotten slowly (`LEAD_LOST`). Thread-safe.
     """
 
     def __init__(
@@ -46,6 +52,8 @@ class HybridLogicalClock:
         self._ahead_ms = int(ahead_s * 1000)
         self._router = secrets.randbelow(ROUTERS) if router is None else router
         self._last = 0
+        self._lead_ms = 0.0
+        self._led_at_ms = 0
         self._lock = threading.Lock()
         self._own: dict[int, int] = {}
 
@@ -71,8 +79,8 @@ class HybridLogicalClock:
         clock, and leaves it alone: else a single write of version 2**64 - 1 would take all versions
         from every router that meets it.
         """
-        ahead_ms = milliseconds_of(version) - self._wall_clock_ms()
-        if ahead_ms > self._ahead_ms:
+        if not self.follow(version):
+            ahead_ms = milliseconds_of(version) - self._wall_clock_ms()
             raise FailedPrecondition(
                 "VERSION_TOO_FAR_AHEAD",
                 f"what is stored has a version {ahead_ms / 1000:.0f} s ahead of this router's "
@@ -83,8 +91,18 @@ class HybridLogicalClock:
                     "limit_s": f"{self._ahead_ms / 1000:g}",
                 },
             )
+
+    def follow(self, version: int) -> bool:
+        """Like `observe`, of anything that is stored; False for what is too far ahead."""
+        now_ms = self._wall_clock_ms()
+        ahead_ms = milliseconds_of(version) - now_ms
+        if ahead_ms > self._ahead_ms:
+            return False
         with self._lock:
             self._last = max(self._last, version)
+            if ahead_ms > self._lead_at(now_ms):
+                self._lead_ms, self._led_at_ms = ahead_ms, now_ms
+        return True
 
     def first_version(self, version: int) -> int | None:
         """The version that the same write of this clock got at first; None for another router's.
@@ -96,9 +114,15 @@ class HybridLogicalClock:
 
     def _next(self) -> int:
         # A full counter carries over into the milliseconds: still monotone, a moment ahead.
-        least = max(self._last + _STEP, self._wall_clock_ms() * _MILLISECOND)
+        wall_ms = self._wall_clock_ms()
+        now_ms = wall_ms + round(self._lead_at(wall_ms))
+        least = max(self._last + _STEP, now_ms * _MILLISECOND)
         self._last = least // _STEP * _STEP + self._router
         return self._last
+
+    def _lead_at(self, wall_ms: int) -> float:
+        """Milliseconds by which this clock is ahead of the wall clock."""
+        return max(0.0, self._lead_ms - LEAD_LOST * max(0, wall_ms - self._led_at_ms))
 
     def _remember(self, version: int, first: int) -> None:
         self._own[version] = first

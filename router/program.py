@@ -89,6 +89,7 @@ class Router:
             settings.encoder,
             self._shards,
             self._sizes,
+            self._clock,
             timeout_s=settings.startup_timeout_s,
             create_partitions=settings.create_partitions,
         )
@@ -97,6 +98,7 @@ class Router:
             self._states,
             self._placements,
             self._sizes,
+            self._clock,
             self._metrics,
             interval_s=settings.repair_interval_s,
             create_lost=lambda partition: self._startup.create_lost(partition, self._door.enter()),
@@ -153,7 +155,10 @@ class Router:
         )
         images = ImageReader(reads)
         writer = ReplicatedWriter(
-            Senders(self._shards, self._states), self._placements, self._clock, self._metrics
+            Senders(self._shards, self._states, self._clock),
+            self._placements,
+            self._clock,
+            self._metrics,
         )
         consistency = Consistency(settings.write_consistency)
         pressure = SearchPressure(settings.workers, self._metrics)

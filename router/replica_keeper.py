@@ -14,6 +14,7 @@ from placement.document import Partition, Placement, Replica
 from placement.watch import PlacementWatch
 from router.arrivals import Arrivals
 from router.call_scope import CallScope, answer
+from router.clock import HybridLogicalClock
 from router.connections import ShardConnections
 from router.coverage import PartitionSizes
 from router.metrics import RouterMetrics
@@ -60,6 +61,7 @@ class ReplicaKeeper:
         states: ReplicaStates,
         placements: PlacementWatch,
         sizes: PartitionSizes,
+        clock: HybridLogicalClock,
         metrics: RouterMetrics,
         *,
         interval_s: float,
@@ -71,6 +73,7 @@ class ReplicaKeeper:
         self._states = states
         self._placements = placements
         self._sizes = sizes
+        self._clock = clock
         self._interval_s = interval_s
         self._create_lost = create_lost
         self._scope = CallScope(lambda: _LOOK_S)
@@ -126,6 +129,8 @@ class ReplicaKeeper:
         """One look, and what follows from it. For one thread at a time."""
         placement = self._placements.current
         look = look_at_replicas(self._shards, placement, self._scope)
+        for told in look.replicas.values():
+            self._clock.follow(told.newest_version)
         # One that is too busy to tell is there.
         unseen = {a for a, e in look.errors.items() if not isinstance(e, ResourceExhausted)}
         back = self._unseen - unseen

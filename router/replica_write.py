@@ -21,6 +21,7 @@ from patchsearch.errors import (
 from patchsearch.shard.v1.shard_service_pb2_grpc import ShardServiceStub
 from placement.document import Partition, Replica
 from router.call_scope import CallScope, answer
+from router.clock import HybridLogicalClock
 from router.connections import ShardConnections
 from router.replica_states import ReplicaStates
 from router.stale_placement import STALE_PLACEMENT
@@ -65,8 +66,12 @@ class Acknowledged:
 class Senders:
     """Sends writes to shards and keeps account of those that are unanswered. Thread-safe."""
 
-    def __init__(self, shards: ShardConnections, states: ReplicaStates) -> None:
+    def __init__(
+        self, shards: ShardConnections, states: ReplicaStates, clock: HybridLogicalClock
+    ) -> None:
+        """`clock` follows what the shards have stored."""
         self._shards = shards
+        self._clock = clock
         self._states = states
         self._lock = threading.Lock()
         self._unanswered: dict[str, int] = {}
@@ -117,7 +122,7 @@ class Senders:
         with self._lock:
             self._unanswered[replica.address] -= 1
         try:
-            answer(call)
+            self._clock.follow(answer(call).newest_version)
         except InvalidArgument:
             pass  # no replica takes it
         except PatchsearchError:

@@ -18,6 +18,7 @@ from patchsearch.errors import (
 from patchsearch.shard.v1 import shard_service_pb2
 from placement.document import Partition, Placement, Replica
 from router.call_scope import CallScope
+from router.clock import HybridLogicalClock
 from router.collection import Collection
 from router.connections import ShardConnections
 from router.coverage import PartitionSizes, named
@@ -41,6 +42,7 @@ class Startup:
         encoder_address: str,
         shards: ShardConnections,
         sizes: PartitionSizes,
+        clock: HybridLogicalClock,
         *,
         timeout_s: float,
         create_partitions: bool,
@@ -49,6 +51,7 @@ class Startup:
         self._encoder_address = encoder_address
         self._shards = shards
         self._sizes = sizes
+        self._clock = clock
         self._timeout_s = timeout_s
         self._create_partitions = create_partitions
         self._stopped = threading.Event()
@@ -140,6 +143,7 @@ class Startup:
                 description = look.replicas[partition.id, replica.address]
                 _check_partition(partition, replica, description, collection)
                 self._sizes.learn({partition.id: description.patches})
+                self._clock.follow(description.newest_version)
             lacking = look.lacking(partition)
             if len(lacking) == len(partition.replicas):
                 if not self._create_partitions:

@@ -44,7 +44,7 @@ class PartitionState:
     rebuild; `damaged_images` are not searched; `activity` is empty when idle. `digest` is that of
     all records, `tombstones` how many of them are deletions. Calls of placements older than
     `min_write_epoch` and `min_read_epoch` are refused. `recall` is that of searches since it was
-    opened.
+    opened; `newest_version` the highest version of anything that was stored.
     """
 
     identity: Identity
@@ -62,6 +62,7 @@ class PartitionState:
     min_write_epoch: int
     min_read_epoch: int
     recall: tuple[MeasuredRecall, ...]
+    newest_version: int
 
 
 def merged_hits(answers: Iterable[PartitionAnswer], k: int) -> list[PartitionHit]:

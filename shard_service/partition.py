@@ -219,6 +219,7 @@ class Partition:
             min_write_epoch=epochs.min_write,
             min_read_epoch=epochs.min_read,
             recall=self._recall.measured(),
+            newest_version=self.replica.newest_version,
         )
 
     def disk_bytes(self) -> int:

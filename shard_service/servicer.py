@@ -76,6 +76,7 @@ class ShardServicer(ReplicationCalls):
         return pb.PutImagesResponse(
             applied=[outcome.applied for outcome in outcomes],
             stored_versions=_stored_versions(outcomes),
+            newest_version=partition.replica.newest_version,
         )
 
     def DeleteImages(
@@ -88,6 +89,7 @@ class ShardServicer(ReplicationCalls):
         return pb.DeleteImagesResponse(
             deleted=[outcome.displaced is not None for outcome in outcomes],
             stored_versions=_stored_versions(outcomes),
+            newest_version=partition.replica.newest_version,
         )
 
     def SearchPartitions(

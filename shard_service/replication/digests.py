@@ -106,6 +106,7 @@ class PartitionDigests:
         self._deleted = [0] * self._cut.parts
         self._sums = [0] * self._cut.parts
         self._records = self._tombstones = self._digest = 0
+        self._newest = 0
         self._left_out: dict[bytes, tuple[int, int]] = {}
         self._lock = threading.Lock()
 
@@ -113,6 +114,7 @@ class PartitionDigests:
         """Notes a record that is there."""
         bucket, digest = self._cut.part_of(hash_of(key)), record_digest(key, state)
         with self._lock:
+            self._newest = max(self._newest, state.version)
             self._count(bucket, digest, 1, state.deleted)
 
     def changed(
@@ -127,6 +129,7 @@ class PartitionDigests:
                 if before is not None:
                     self._count(bucket, record_digest(key, before), -1, -before.deleted)
                 if after is not None:
+                    self._newest = max(self._newest, after.version)
                     self._count(bucket, record_digest(key, after), 1, after.deleted)
 
     def leave_out(self, key: bytes, state: RecordState | None) -> None:
@@ -171,6 +174,11 @@ class PartitionDigests:
         """Of everything."""
         with self._lock:
             return Totals(self._records, self._tombstones, self._digest)
+
+    @property
+    def newest_version(self) -> int:
+        """The highest version that was ever added, 0 before there is one."""
+        return self._newest
 
     def _count(self, bucket: int, digest: int, records: int, deleted: int = 0) -> None:
         """Adds a digest, or takes it away, which is the same, and numbers of records."""

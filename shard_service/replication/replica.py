@@ -80,6 +80,12 @@ class Replica:
         self._leave_out_damaged()
         return self._digests.totals()
 
+    @property
+    def newest_version(self) -> int:
+        """The highest version of anything that was stored since the partition was opened, and of
+        what was there then."""
+        return self._digests.newest_version
+
     def digests(
         self,
         hash_start: int,

@@ -16,6 +16,7 @@ from patchsearch.shard.v1 import shard_service_pb2 as shard_pb
 from patchsearch.v1 import search_service_pb2 as pb
 from patchsearch.v1 import types_pb2
 from patchsearch.wire.status import error_from_status
+from placement.document import load_placement
 from router.clock import HybridLogicalClock
 from tests.contract.cluster import Cluster, refused, serving_router
 from tests.contract.doors import CALL_TIMEOUT_S, RouterDoor, vector_request
@@ -269,3 +270,27 @@ class TestClocks:
             results = ingest(late, *(image("a", seed) for seed in range(10, 18)))
             assert {r.outcome for r in results} == {STORED}
             assert late.search(vector_of(17), 1)[0].score == pytest.approx(1, abs=1e-3)
+
+    def test_a_write_that_meets_no_replica_of_an_earlier_one_wins_over_it(
+        self, doors: tuple[RouterDoor, RouterDoor], cluster: Cluster, wait_until: Wait
+    ) -> None:
+        ahead, late = doors
+        placement = load_placement(cluster.placement_path)
+        one, other = (int(r.shard[-1]) for r in placement.partition_of("a").replicas)
+        ahead.put("a", [(BOX, 1)])
+        # What is stored there tells how far the other router's clock is ahead.
+        late.put("a", [(BOX, 3)])
+        cluster.stop_shard(other)
+        deletion = pb.DeleteImagesRequest(image_ids=["a"], consistency=ONE)
+        assert ahead.stub.DeleteImages(deletion, timeout=CALL_TIMEOUT_S).deleted_image_ids == ["a"]
+        deleted = time.monotonic()
+        cluster.stop_shard(one)
+        cluster.start_shard(other)
+        # Later by more than it took the router behind to hear of the other one's clock.
+        wait_until(lambda: time.monotonic() > deleted + 0.3)
+        (put,) = ingest(late, image("a", 2, consistency=ONE))
+        assert put.outcome == STORED
+        cluster.start_shard(one)
+        wait_until(lambda: equal(cluster))
+        assert late.ids() == ahead.ids() == ["a"]
+        assert late.search(vector_of(2), 1)[0].image_id == "a"

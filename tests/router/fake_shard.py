@@ -113,14 +113,18 @@ class FakeShard(ShardServiceServicer):
         self._check_write(request.epoch)
         applied = [self._write(image.image_id, image.version) for image in request.images]
         return pb.PutImagesResponse(
-            applied=applied, stored_versions=[self.versions[i.image_id] for i in request.images]
+            applied=applied,
+            stored_versions=[self.versions[i.image_id] for i in request.images],
+            newest_version=max(self.versions.values()),
         )
 
     def DeleteImages(self, request: pb.DeleteImagesRequest, context: grpc.ServicerContext):
         self._check_write(request.epoch)
         deleted = [self._write(image_id, request.version) for image_id in request.image_ids]
         return pb.DeleteImagesResponse(
-            deleted=deleted, stored_versions=[self.versions[i] for i in request.image_ids]
+            deleted=deleted,
+            stored_versions=[self.versions[i] for i in request.image_ids],
+            newest_version=max(self.versions.values()),
         )
 
     def _check_write(self, epoch: int) -> None:

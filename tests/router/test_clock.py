@@ -52,6 +52,30 @@ def test_what_was_observed_is_overtaken() -> None:
     assert clock.now() == (60_000 << 16) + 2 * ROUTERS + 7
 
 
+def test_a_clock_keeps_up_with_one_that_is_ahead() -> None:
+    wall_ms = 1000
+    clock = HybridLogicalClock(lambda: wall_ms, ahead_s=60)
+    assert clock.follow(3000 << 16)
+    wall_ms = 5000
+    assert milliseconds_of(clock.now()) == 6996
+    # What was stored a while ago tells less.
+    assert clock.follow(5500 << 16)
+    wall_ms = 6000
+    assert milliseconds_of(clock.now()) == 7995
+    assert not clock.follow(70_000 << 16)
+    assert milliseconds_of(clock.now()) == 7995
+
+
+def test_a_lead_that_is_not_seen_again_is_lost_slowly() -> None:
+    wall_ms = 1000
+    clock = HybridLogicalClock(lambda: wall_ms, ahead_s=60)
+    assert clock.follow(3000 << 16)
+    wall_ms += 1_000_000
+    assert milliseconds_of(clock.now()) == wall_ms + 1000
+    wall_ms += 2_000_000
+    assert milliseconds_of(clock.now()) == wall_ms
+
+
 def test_what_is_too_far_ahead_is_not_learned() -> None:
     clock = HybridLogicalClock(lambda: 1000, router=0, ahead_s=60)
     with pytest.raises(FailedPrecondition, match=r" 62 s ahead.*60 s \(--max-clock-ahead-s\)"):
