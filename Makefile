@@ -9,6 +9,8 @@ BUF_VERSION := 1.75.0
 BUF := .cache/buf/node_modules/.bin/buf
 # OpenMP threads that spin while they wait starve the other processes of a small machine.
 export OMP_WAIT_POLICY ?= PASSIVE
+# Where this is set, each of the hundreds of processes of a run compiles all that it imports.
+unexport PYTHONDONTWRITEBYTECODE
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 18

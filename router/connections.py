@@ -8,6 +8,7 @@ from collections.abc import Callable
 import grpc
 
 from patchsearch.shard.v1.shard_service_pb2_grpc import ShardServiceStub
+from service_runtime.held_watch import hold_watch
 
 
 class ShardConnections:
@@ -28,6 +29,7 @@ class ShardConnections:
             if address not in self._stubs:
                 channel = self._open_channel(address)
                 self._channels[address] = channel
+                hold_watch(channel)
                 self._stubs[address] = ShardServiceStub(channel)
             return self._stubs[address]
 

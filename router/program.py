@@ -42,6 +42,7 @@ from router.stored_check import StoredCheck
 from router.term_resolution import TermResolver
 from router.writes import ReplicatedWriter
 from service_runtime.clients import open_channel
+from service_runtime.held_watch import hold_watch
 from service_runtime.server import Service
 
 
@@ -73,6 +74,7 @@ class Router:
             max_message_mb=settings.max_message_mb,
             security=settings.channel_security(),
         )
+        hold_watch(self._encoder_channel)
         self._batch_threads = ThreadPoolExecutor(settings.batch_in_flight, "batch-search")
         self._ingest_threads = ThreadPoolExecutor(settings.ingest_in_flight, "ingest")
         self._sizes = PartitionSizes()

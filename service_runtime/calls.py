@@ -9,11 +9,12 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, NoReturn
 
 import grpc
+from grpc_health.v1.health_pb2 import HealthCheckResponse
 
 from patchsearch.errors import InternalError, PatchsearchError, ResourceExhausted, Unimplemented
 from patchsearch.wire.status import DETAILS_KEY, error_from_rpc, status_proto
 from service_runtime import audit, caller, request_id
-from service_runtime.admission import Gate, WorkerPool
+from service_runtime.admission import Gate, Phase, WorkerPool
 from service_runtime.audit import AuditLog
 from service_runtime.caller import ANONYMOUS, Caller
 from service_runtime.deadlines import bounded
@@ -25,6 +26,8 @@ from service_runtime.stages import observe_stages
 from service_runtime.tracing import CallSpan, Tracing
 
 _HEALTH_CHECK = "/grpc.health.v1.Health/Check"
+_HEALTH_WATCH = "/grpc.health.v1.Health/Watch"
+_SERVING = HealthCheckResponse.SERVING
 _RETRY_AFTER_S = 1.0
 
 if TYPE_CHECKING:  # generic in the stubs only
@@ -46,6 +49,9 @@ class CallInterceptor(ServerInterceptor):
     - `context.time_remaining()` is always finite (`service_runtime.deadlines`).
 
     Health checks and refusals run on `side_pool`, so they are answered when all workers are busy.
+    A watch of the health has a thread of `watch_pool`, and ends when the server drains. By default
+    grpc_health would send to it from the threads that set the health, under the lock that the end
+    of another watch takes in grpc's own thread: a few that came and went stopped a server for good.
     """
 
     def __init__(
@@ -53,6 +59,7 @@ class CallInterceptor(ServerInterceptor):
         gate: Gate,
         pool: WorkerPool,
         side_pool: ThreadPoolExecutor,
+        watch_pool: ThreadPoolExecutor,
         metrics: CallMetrics,
         default_deadline_s: float,
         tracing: Tracing | None = None,
@@ -62,6 +69,7 @@ class CallInterceptor(ServerInterceptor):
         self._gate = gate
         self._pool = pool
         self._side_pool = side_pool
+        self._watch_pool = watch_pool
         self._metrics = metrics
         self._default_deadline_s = default_deadline_s
         self._tracing = tracing
@@ -83,9 +91,12 @@ class CallInterceptor(ServerInterceptor):
         except PatchsearchError as refusal:
             # As a stream, whatever the method is: so the caller's message is not read.
             refuse = self._around(method, _refuse_with(refusal), None, respond_as_stream=True)
-            return grpc.stream_stream_rpc_method_handler(self._aside(refuse))
+            return grpc.stream_stream_rpc_method_handler(_in_pool(refuse, self._side_pool))
         if method == _HEALTH_CHECK:
-            return remade(handler, self._aside(behavior_of(handler)))
+            return remade(handler, _in_pool(behavior_of(handler), self._side_pool))
+        if method == _HEALTH_WATCH:
+            watch = self._until_draining(behavior_of(handler))
+            return remade(handler, _in_pool(watch, self._watch_pool))
         if method.startswith("/grpc."):
             return handler
         full = self._pool.full
@@ -96,15 +107,20 @@ class CallInterceptor(ServerInterceptor):
             streaming=bool(handler.request_streaming or handler.response_streaming),
             respond_as_stream=bool(handler.response_streaming),
         )
-        return remade(handler, self._aside(behavior) if full else behavior)
+        return remade(handler, _in_pool(behavior, self._side_pool) if full else behavior)
 
-    def _aside(self, behavior: Behavior) -> Behavior:
-        def answer(request: Any, context: grpc.ServicerContext) -> Any:
-            return behavior(request, context)
+    def _until_draining(self, watch: Behavior) -> Behavior:
+        def told(request: Any, context: grpc.ServicerContext) -> Iterator[Any]:
+            watcher = watch(request, context)
+            # grpc_health does not see that a caller has left before it began.
+            if not context.add_callback(watcher.close):
+                return
+            for status in watcher:
+                yield status
+                if status.status != _SERVING and self._gate.phase is Phase.DRAINING:
+                    return
 
-        # grpc's own way to send one method to another pool; grpc_health uses it too.
-        answer.experimental_thread_pool = self._side_pool  # type: ignore[attr-defined]
-        return answer
+        return told
 
     def _around(
         self,
@@ -226,6 +242,15 @@ class CallInterceptor(ServerInterceptor):
         else:
             self._log.info("call", **fields, reason=error.reason, message=error.message)
         return code
+
+
+def _in_pool(behavior: Behavior, pool: ThreadPoolExecutor) -> Behavior:
+    def answer(request: Any, context: grpc.ServicerContext) -> Any:
+        return behavior(request, context)
+
+    # grpc's own way to send one method to another pool; grpc_health uses it too.
+    answer.experimental_thread_pool = pool  # type: ignore[attr-defined]
+    return answer
 
 
 def _refuse(request: Any, context: grpc.ServicerContext) -> NoReturn:

@@ -30,6 +30,7 @@ from service_runtime.tracing import Tracing, open_tracing
 # What grpc needs to put the last answers on the wire once every handler has returned.
 _FLUSH_S = 1.0
 _HANDSHAKE_MS = 20_000
+_WATCHERS = 64
 
 
 @dataclass(frozen=True)
@@ -70,6 +71,7 @@ class ServiceServer:
         self._health = health.HealthServicer()
         self._pool = WorkerPool(settings.workers, settings.max_waiting, settings.max_wait_s)
         self._side_pool = ThreadPoolExecutor(2, thread_name_prefix="health")
+        self._watch_pool = ThreadPoolExecutor(_WATCHERS, thread_name_prefix="watch")
         self._metrics: MetricsServer | None = None
         self._tracing: Tracing | None = None
         self._audit_log: AuditLog | None = None
@@ -164,8 +166,8 @@ class ServiceServer:
         nothing.
         """
         grace = self._settings.drain_s if grace_s is None else grace_s
-        self._health.enter_graceful_shutdown()
         self._gate.move_to(Phase.DRAINING)
+        self._health.enter_graceful_shutdown()
         until = time.monotonic() + grace
         finished = self._gate.wait_idle(grace)
         with self._stopping:
@@ -179,6 +181,7 @@ class ServiceServer:
             finished = finished or self._gate.wait_idle(_FLUSH_S)
             self._pool.shutdown(wait=finished)
             self._side_pool.shutdown(wait=finished)
+            self._watch_pool.shutdown(wait=finished, cancel_futures=True)
         if metrics is not None:
             metrics.stop()
         if tracing is not None:
@@ -230,6 +233,7 @@ class ServiceServer:
                     self._gate,
                     self._pool,
                     self._side_pool,
+                    self._watch_pool,
                     CallMetrics(self._registry),
                     self._settings.default_deadline_s,
                     self._tracing,

@@ -1,0 +1,63 @@
+"""Callers that watch a server's health, and leave."""
+
+from __future__ import annotations
+
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+
+import grpc
+from grpc_health.v1.health_pb2 import HealthCheckRequest, HealthCheckResponse
+from grpc_health.v1.health_pb2_grpc import HealthStub
+
+from service_runtime.clients import open_channel
+from tests.service_runtime.conftest import Serve
+
+SERVING, NOT_SERVING = HealthCheckResponse.SERVING, HealthCheckResponse.NOT_SERVING
+
+
+def test_watches_that_come_and_go_leave_the_server_well(serve: Serve) -> None:
+    running = serve()
+
+    def come_and_go(number: int) -> None:
+        with open_channel(running.server.address) as channel:
+            health = HealthStub(channel)
+            for turn in range(50):
+                watch = health.Watch(HealthCheckRequest(), timeout=20)
+                if (turn + number) % 3:
+                    assert next(iter(watch)).status in (SERVING, NOT_SERVING)
+                watch.cancel()
+
+    with ThreadPoolExecutor(4) as pool:
+        callers = [pool.submit(come_and_go, number) for number in range(4)]
+        while not all(caller.done() for caller in callers):
+            running.server.set_serving(False)
+            running.server.set_serving(True)
+    for caller in callers:
+        caller.result()
+    assert HealthStub(running.channel).Check(HealthCheckRequest(), timeout=5).status == SERVING
+    began = time.monotonic()
+    assert running.server.stop(10)
+    assert time.monotonic() - began < 5
+
+
+def test_a_watch_is_told_of_the_stop_and_ends(serve: Serve) -> None:
+    running = serve()
+    watch = HealthStub(running.channel).Watch(HealthCheckRequest(), timeout=20)
+    assert next(iter(watch)).status == SERVING
+    stopping = threading.Thread(target=running.server.stop, args=(10,))
+    stopping.start()
+    assert [answer.status for answer in watch] == [NOT_SERVING]
+    assert watch.code() is grpc.StatusCode.OK
+    stopping.join(5)
+    assert not stopping.is_alive()
+
+
+def test_a_change_is_told(serve: Serve) -> None:
+    running = serve()
+    told = iter(HealthStub(running.channel).Watch(HealthCheckRequest(), timeout=20))
+    assert next(told).status == SERVING
+    running.server.set_serving(False)
+    assert next(told).status == NOT_SERVING
+    running.server.set_serving(True)
+    assert next(told).status == SERVING
