@@ -49,9 +49,10 @@ class CallInterceptor(ServerInterceptor):
     - `context.time_remaining()` is always finite (`service_runtime.deadlines`).
 
     Health checks and refusals run on `side_pool`, so they are answered when all workers are busy.
-    A watch of the health has a thread of `watch_pool`, and ends when the server drains. By default
-    grpc_health would send to it from the threads that set the health, under the lock that the end
-    of another watch takes in grpc's own thread: a few that came and went stopped a server for good.
+    Watches of the health and reflection, which callers may hold open, have threads of `watch_pool`;
+    watches end when the server drains. By default grpc_health would send to them from the threads
+    that set the health, under the lock that the end of another watch takes in grpc's own thread: a
+    few that came and went stopped a server for good.
     """
 
     def __init__(
@@ -94,11 +95,11 @@ class CallInterceptor(ServerInterceptor):
             return grpc.stream_stream_rpc_method_handler(_in_pool(refuse, self._side_pool))
         if method == _HEALTH_CHECK:
             return remade(handler, _in_pool(behavior_of(handler), self._side_pool))
-        if method == _HEALTH_WATCH:
-            watch = self._until_draining(behavior_of(handler))
-            return remade(handler, _in_pool(watch, self._watch_pool))
         if method.startswith("/grpc."):
-            return handler
+            watch = behavior_of(handler)
+            if method == _HEALTH_WATCH:
+                watch = self._until_draining(watch)
+            return remade(handler, _in_pool(watch, self._watch_pool))
         full = self._pool.full
         behavior = self._around(
             method,

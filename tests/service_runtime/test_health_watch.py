@@ -1,15 +1,19 @@
-"""Callers that watch a server's health, and leave."""
+"""Callers that watch a server's health or read its reflection, hold on or leave."""
 
 from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 import grpc
 from grpc_health.v1.health_pb2 import HealthCheckRequest, HealthCheckResponse
 from grpc_health.v1.health_pb2_grpc import HealthStub
+from grpc_reflection.v1alpha.reflection_pb2 import ServerReflectionRequest
+from grpc_reflection.v1alpha.reflection_pb2_grpc import ServerReflectionStub
 
+from patchsearch.v1 import search_service_pb2 as messages
 from service_runtime.clients import open_channel
 from tests.service_runtime.conftest import Serve
 
@@ -61,3 +65,22 @@ def test_a_change_is_told(serve: Serve) -> None:
     assert next(told).status == NOT_SERVING
     running.server.set_serving(True)
     assert next(told).status == SERVING
+
+
+def test_streams_that_are_held_open_keep_no_worker(serve: Serve) -> None:
+    running = serve(workers=2)
+    reflection, health = ServerReflectionStub(running.channel), HealthStub(running.channel)
+    over = threading.Event()
+
+    def ask() -> Iterator[ServerReflectionRequest]:
+        yield ServerReflectionRequest(list_services="")
+        over.wait(30)
+
+    held = [reflection.ServerReflectionInfo(ask(), timeout=30) for _ in range(4)]
+    held += [health.Watch(HealthCheckRequest(), timeout=30) for _ in range(4)]
+    for call in held:
+        next(iter(call))
+    running.stub.Search(messages.SearchRequest(), timeout=10)
+    over.set()
+    for call in held:
+        call.cancel()
