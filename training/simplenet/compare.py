@@ -64,13 +64,12 @@ def agreement(model: RawSaliency, teacher: RawSaliency, data: Path, limit: int) 
     return Agreement(*np.mean(rows, axis=0).tolist())
 
 
-def captures(saliency: Saliency, photos: Path, selectors: Sequence[str]) -> list[Row]:
-    """On the held-out photos of a COCO-format folder (thesis section 4.2)."""
+def captures(saliency: Saliency, photos: Path, selectors: Sequence[str]) -> Iterator[Row]:
+    """On the held-out photos of a COCO-format folder (thesis section 4.2), each when it is done."""
     whole = load_dataset(photos)
     kept = tuple(photo for photo in whole.photos if is_held_out(photo.path.name))
     dataset = replace(whole, photos=kept)
     objects = counted_objects(dataset)
-    out = []
     for name in selectors:
         boxes = []
         for photo in tqdm(dataset.photos, desc=f"{saliency.name}, {name}"):
@@ -79,8 +78,7 @@ def captures(saliency: Saliency, photos: Path, selectors: Sequence[str]) -> list
                 np.array([(one.box.x, one.box.y, one.box.w, one.box.h) for one in found], np.int32)
             )
         patches, share = captured(objects, boxes).within(Captured.NEVER)
-        out.append(Row(name, share, len(objects), patches))
-    return out
+        yield Row(name, share, len(objects), patches)
 
 
 def _held_out(data: Path, limit: int) -> Iterator[NDArray[np.uint8]]:
