@@ -49,10 +49,10 @@ class CallInterceptor(ServerInterceptor):
     - `context.time_remaining()` is always finite (`service_runtime.deadlines`).
 
     Health checks and refusals run on `side_pool`, so they are answered when all workers are busy.
-    Watches of the health and reflection, which callers may hold open, have threads of `watch_pool`;
-    watches end when the server drains. By default grpc_health would send to them from the threads
-    that set the health, under the lock that the end of another watch takes in grpc's own thread: a
-    few that came and went stopped a server for good.
+    Watches of the health and reflection, which callers may hold open, have threads of `watch_pool`,
+    and those it has none for are OVERLOADED; watches end when the server drains. By default
+    grpc_health would send to them from the threads that set the health, under the lock that the end
+    of another watch takes in grpc's own thread: a few that came and went stopped a server for good.
     """
 
     def __init__(
@@ -60,7 +60,7 @@ class CallInterceptor(ServerInterceptor):
         gate: Gate,
         pool: WorkerPool,
         side_pool: ThreadPoolExecutor,
-        watch_pool: ThreadPoolExecutor,
+        watch_pool: WorkerPool,
         metrics: CallMetrics,
         default_deadline_s: float,
         tracing: Tracing | None = None,
@@ -93,17 +93,17 @@ class CallInterceptor(ServerInterceptor):
             # As a stream, whatever the method is: so the caller's message is not read.
             refuse = self._around(method, _refuse_with(refusal), None, respond_as_stream=True)
             return grpc.stream_stream_rpc_method_handler(_in_pool(refuse, self._side_pool))
+        behavior = behavior_of(handler)
         if method == _HEALTH_CHECK:
-            return remade(handler, _in_pool(behavior_of(handler), self._side_pool))
-        if method.startswith("/grpc."):
-            watch = behavior_of(handler)
-            if method == _HEALTH_WATCH:
-                watch = self._until_draining(watch)
-            return remade(handler, _in_pool(watch, self._watch_pool))
-        full = self._pool.full
+            return remade(handler, _in_pool(_telling_errors(behavior), self._side_pool))
+        pool = self._watch_pool if method.startswith("/grpc.") else self._pool
+        full = pool.full
+        if pool is self._watch_pool and not full:
+            watch = self._until_draining(behavior) if method == _HEALTH_WATCH else behavior
+            return remade(handler, _in_pool(_telling_errors_of_stream(watch), pool))
         behavior = self._around(
             method,
-            _refuse if full else behavior_of(handler),
+            _refuse if full else behavior,
             admission,
             streaming=bool(handler.request_streaming or handler.response_streaming),
             respond_as_stream=bool(handler.response_streaming),
@@ -252,6 +252,32 @@ def _in_pool(behavior: Behavior, pool: ThreadPoolExecutor) -> Behavior:
     # grpc's own way to send one method to another pool; grpc_health uses it too.
     answer.experimental_thread_pool = pool  # type: ignore[attr-defined]
     return answer
+
+
+def _telling_errors(behavior: Behavior) -> Behavior:
+    """For grpc's own services, which are neither counted nor held back while the server drains."""
+
+    def answer(request: Any, context: grpc.ServicerContext) -> Any:
+        with _aborting(context):
+            return behavior(request, context)
+
+    return answer
+
+
+def _telling_errors_of_stream(behavior: Behavior) -> Behavior:
+    def answer(request: Any, context: grpc.ServicerContext) -> Iterator[Any]:
+        with _aborting(context):
+            yield from behavior(request, context)
+
+    return answer
+
+
+@contextmanager
+def _aborting(context: grpc.ServicerContext) -> Iterator[None]:
+    try:
+        yield
+    except PatchsearchError as error:
+        _abort(context, error, request_id.adopt(context.invocation_metadata()))
 
 
 def _refuse(request: Any, context: grpc.ServicerContext) -> NoReturn:

@@ -71,7 +71,7 @@ class ServiceServer:
         self._health = health.HealthServicer()
         self._pool = WorkerPool(settings.workers, settings.max_waiting, settings.max_wait_s)
         self._side_pool = ThreadPoolExecutor(2, thread_name_prefix="health")
-        self._watch_pool = ThreadPoolExecutor(_WATCHERS, thread_name_prefix="watch")
+        self._watch_pool = WorkerPool(_WATCHERS, 0, settings.max_wait_s)
         self._metrics: MetricsServer | None = None
         self._tracing: Tracing | None = None
         self._audit_log: AuditLog | None = None

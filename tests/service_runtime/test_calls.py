@@ -180,7 +180,8 @@ def test_a_stream_without_a_deadline_is_bounded_at_every_step_only(serve: Any) -
     assert [r.image_id for r in running.stub.IngestImages(sent)] == ["0.2", "0.2", "0.2"]
 
 
-def test_more_calls_than_may_wait_are_refused_and_health_still_answers(serve: Any) -> None:
+def held_search() -> tuple[threading.Event, threading.Semaphore, Any]:
+    """A search that answers once the event is set, and a semaphore that counts those begun."""
     release, begun = threading.Event(), threading.Semaphore(0)
 
     def search(request: Any, context: grpc.ServicerContext) -> Any:
@@ -188,6 +189,23 @@ def test_more_calls_than_may_wait_are_refused_and_health_still_answers(serve: An
         release.wait(30)
         return messages.SearchResponse()
 
+    return release, begun, search
+
+
+def first_refusal(running: Any) -> PatchsearchError | None:
+    """Searches until one is refused; None where that takes too long."""
+    until = time.monotonic() + 20
+    while time.monotonic() < until:
+        try:
+            running.stub.Search(messages.SearchRequest(), timeout=0.5)
+        except grpc.RpcError as raised:
+            if raised.code() is grpc.StatusCode.RESOURCE_EXHAUSTED:
+                return error_from_rpc(raised)
+    return None
+
+
+def test_more_calls_than_may_wait_are_refused_and_health_still_answers(serve: Any) -> None:
+    release, begun, search = held_search()
     running = serve(search=search, workers=1, max_waiting=1)
     first = running.stub.Search.future(messages.SearchRequest(), timeout=30)
     assert begun.acquire(timeout=20)
@@ -195,14 +213,7 @@ def test_more_calls_than_may_wait_are_refused_and_health_still_answers(serve: An
     health = health_pb2_grpc.HealthStub(running.channel)
 
     # The second call waits for the only worker; only what was sent after it is refused for sure.
-    error: PatchsearchError | None = None
-    until = time.monotonic() + 20
-    while error is None and time.monotonic() < until:
-        try:
-            running.stub.Search(messages.SearchRequest(), timeout=0.5)
-        except grpc.RpcError as raised:
-            if raised.code() is grpc.StatusCode.RESOURCE_EXHAUSTED:
-                error = error_from_rpc(raised)
+    error = first_refusal(running)
     status = health.Check(health_pb2.HealthCheckRequest(), timeout=20).status
     release.set()
 
@@ -253,24 +264,11 @@ def test_a_caller_who_leaves_is_counted_as_cancelled(serve: Any) -> None:
 
 
 def test_while_a_call_waits_too_long_new_ones_are_refused(serve: Any) -> None:
-    release, begun = threading.Event(), threading.Semaphore(0)
-
-    def search(request: Any, context: grpc.ServicerContext) -> Any:
-        begun.release()
-        release.wait(30)
-        return messages.SearchResponse()
-
+    release, begun, search = held_search()
     running = serve(search=search, workers=1, max_wait_s=0.05)
     held = [running.stub.Search.future(messages.SearchRequest(), timeout=30) for _ in range(2)]
     assert begun.acquire(timeout=20)
-    error: PatchsearchError | None = None
-    until = time.monotonic() + 20
-    while error is None and time.monotonic() < until:
-        try:
-            running.stub.Search(messages.SearchRequest(), timeout=0.5)
-        except grpc.RpcError as raised:
-            if raised.code() is grpc.StatusCode.RESOURCE_EXHAUSTED:
-                error = error_from_rpc(raised)
+    error = first_refusal(running)
     release.set()
 
     assert isinstance(error, ResourceExhausted) and error.reason == "OVERLOADED"

@@ -8,12 +8,15 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 import grpc
+import pytest
 from grpc_health.v1.health_pb2 import HealthCheckRequest, HealthCheckResponse
 from grpc_health.v1.health_pb2_grpc import HealthStub
 from grpc_reflection.v1alpha.reflection_pb2 import ServerReflectionRequest
 from grpc_reflection.v1alpha.reflection_pb2_grpc import ServerReflectionStub
 
+from patchsearch.errors import PatchsearchError
 from patchsearch.v1 import search_service_pb2 as messages
+from patchsearch.wire.status import error_from_rpc
 from service_runtime.clients import open_channel
 from tests.service_runtime.conftest import Serve
 
@@ -84,3 +87,39 @@ def test_streams_that_are_held_open_keep_no_worker(serve: Serve) -> None:
     over.set()
     for call in held:
         call.cancel()
+
+
+def test_more_streams_than_there_are_threads_for_are_refused(serve: Serve) -> None:
+    running = serve()
+    health = HealthStub(running.channel)
+    held = [health.Watch(HealthCheckRequest(), timeout=30) for _ in range(64)]
+    for call in held:
+        next(iter(call))
+    waits = health.Watch(HealthCheckRequest(), timeout=30)
+    refused: PatchsearchError | None = None
+    until = time.monotonic() + 20
+    while refused is None and time.monotonic() < until:
+        try:
+            next(iter(health.Watch(HealthCheckRequest(), timeout=1)))
+        except grpc.RpcError as error:
+            if error.code() is grpc.StatusCode.RESOURCE_EXHAUSTED:
+                refused = error_from_rpc(error)
+    assert refused is not None and refused.reason == "OVERLOADED"
+    assert health.Check(HealthCheckRequest(), timeout=5).status == SERVING
+    running.stub.Search(messages.SearchRequest(), timeout=10)
+    for call in (*held, waits):
+        call.cancel()
+
+
+def test_a_message_that_cannot_be_read_is_told_so(serve: Serve) -> None:
+    channel = serve().channel
+    reflect = "/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo"
+    calls = (
+        lambda: channel.unary_unary("/grpc.health.v1.Health/Check")(b"\xff", timeout=10),
+        lambda: list(channel.unary_stream("/grpc.health.v1.Health/Watch")(b"\xff", timeout=10)),
+        lambda: list(channel.stream_stream(reflect)(iter([b"\xff"]), timeout=10)),
+    )
+    for call in calls:
+        with pytest.raises(grpc.RpcError) as raised:
+            call()
+        assert error_from_rpc(raised.value).reason == "MESSAGE_INVALID"
