@@ -36,11 +36,10 @@ class CandidateSource:
         self._segment = segment
         self._selection = selection
         self._query = query
-        self._given: set[int] = set()
         self._scans = query.exact or selection.count == 0
 
     def more(self, count: int) -> NDArray[np.int64]:
-        """The rows not given yet of the best `count` or more, selected ones only."""
+        """The best `count` or more of the selected rows, each once; some may have been given."""
         if self._selection.count == 0:
             self.bound = -np.inf
             return np.empty(0, np.int64)
@@ -48,14 +47,6 @@ class CandidateSource:
         if rows is None:
             self._scans = True
             rows = self._best_of_all(count)
-        return self.add(rows)
-
-    def add(self, rows: NDArray[np.int64]) -> NDArray[np.int64]:
-        """Notes `rows`, each once, as given; returns those that were not given before."""
-        numbers = rows.tolist()
-        if self._given:
-            rows = np.array([row for row in numbers if row not in self._given], np.int64)
-        self._given.update(numbers)
         return rows
 
     def _nearest(self, count: int) -> NDArray[np.int64] | None:

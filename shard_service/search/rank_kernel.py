@@ -78,7 +78,7 @@ def rank(
 
 
 @compiled(nogil=True)
-def read_and_rank(
+def read_and_settle(
     file: int,
     begin: int,
     query: NDArray[np.float64],
@@ -87,22 +87,78 @@ def read_and_rank(
     scores: NDArray[np.float32],
     known: int,
     boxes: NDArray[np.int32],
+    levels: NDArray[np.uint16],
     row_images: NDArray[np.int32],
+    image_starts: NDArray[np.int64],
+    image_rows: NDArray[np.int32],
+    first_sequences: NDArray[np.int64],
     threshold: float,
     k: int,
     dedup: bool,
+    complete: bool,
 ) -> Any:
     """`rank` of candidates whose vectors lie in `file` from byte `begin` on, row after row.
 
-    Whether all of them were in the page cache comes first: if not, there is no ranking behind it.
+    With `complete`, rows that overlap a kept one and are no candidates become some, until there are
+    none. Returns whether all vectors were in the page cache (if not, nothing else holds), `rows`
+    and `scores` with those that were added, and the ranking as `told` tells it.
     """
-    halves = np.empty((len(rows) - known, len(query)), np.uint16)
-    if not read_cached_rows(file, begin, rows[known:], halves).all():
-        nothing = np.empty(0, np.int64)
-        return False, (nothing, nothing, nothing, False)
-    return True, rank(
-        query, halves, singles, rows, scores, known, boxes, row_images, threshold, k, dedup
-    )
+    while True:
+        halves = np.empty((len(rows) - known, len(query)), np.uint16)
+        cached = bool(read_cached_rows(file, begin, rows[known:], halves).all())
+        ranking = rank(
+            query, halves, singles, rows, scores, known, boxes, row_images, threshold, k, dedup
+        )
+        if not cached or not complete or not dedup:
+            break
+        more = overlooked(rows, ranking[0], boxes, row_images, image_starts, image_rows)
+        if len(more) == 0:
+            break
+        known = len(rows)
+        rows = np.concatenate((rows, more))
+        scores = np.concatenate((scores, np.empty(len(more), np.float32)))
+    hits = told(rows, scores, ranking, boxes, levels, row_images, first_sequences)
+    return cached, rows, scores, hits
+
+
+@compiled()
+def told(
+    rows: NDArray[np.int64],
+    scores: NDArray[np.float32],
+    ranking: tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64], bool],
+    boxes: NDArray[np.int32],
+    levels: NDArray[np.uint16],
+    row_images: NDArray[np.int32],
+    first_sequences: NDArray[np.int64],
+) -> Any:
+    """The candidates in `ranking`, which `rank` returned, with what is known of their rows.
+
+    Returns of the kept ones (n, 8): which candidate, the place and the first sequence of its image,
+    level, box; their scores (n,); of the suppressed ones (m, 5): the place in the kept ones of what
+    suppresses it, box; their scores (m,); whether two of different images are tied.
+    """
+    kept, suppressed, by, tied = ranking
+    hits = np.empty((len(kept), 8), np.int64)
+    hit_scores = np.empty(len(kept), np.float32)
+    for place in range(len(kept)):
+        at = kept[place]
+        row = rows[at]
+        hits[place, 0] = at
+        hits[place, 1] = row_images[row]
+        hits[place, 2] = first_sequences[row_images[row]]
+        hits[place, 3] = levels[row]
+        for axis in range(4):
+            hits[place, 4 + axis] = boxes[row, axis]
+        hit_scores[place] = scores[at]
+    behind = np.empty((len(suppressed), 5), np.int64)
+    behind_scores = np.empty(len(suppressed), np.float32)
+    for place in range(len(suppressed)):
+        at = suppressed[place]
+        behind[place, 0] = by[place]
+        for axis in range(4):
+            behind[place, 1 + axis] = boxes[rows[at], axis]
+        behind_scores[place] = scores[at]
+    return hits, hit_scores, behind, behind_scores, tied
 
 
 @compiled()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,7 +11,7 @@ from shard_service.index.half_rows import MOST_SINGLE_ROWS
 from shard_service.index.scattered_reads import AVAILABLE
 from shard_service.search.candidates import CandidateSource
 from shard_service.search.query import PartitionQuery
-from shard_service.search.rank_kernel import overlooked, rank, read_and_rank
+from shard_service.search.rank_kernel import overlooked, rank, read_and_settle, told
 from shard_service.segments.row_table import RowTable, Segment
 from shard_service.segments.selection import Selection
 
@@ -20,6 +20,7 @@ BoxTuple = tuple[int, int, int, int]
 # What the 65 536 halves mean.
 _SINGLES = np.arange(1 << 16, dtype=np.uint16).view(np.float16).astype(np.float32)
 _NO_ROWS = np.empty(0, np.int64)
+_NO_SCORES = np.empty(0, np.float32)
 _IN_ORDER = np.empty(0, np.int32)
 _IN_ORDER.flags.writeable = False
 
@@ -45,20 +46,27 @@ class RankedRow(NamedTuple):
 
 
 class RankedCandidates:
-    """See above; grows round by round. `kept_scores` descend. Not thread-safe."""
+    """See above; grows round by round. `kept_scores` descend. Not thread-safe.
 
-    def __init__(self, segment: Segment, selection: Selection, query: PartitionQuery) -> None:
+    `alone`: no other segment is searched, so that every kept row is a hit.
+    """
+
+    def __init__(
+        self, segment: Segment, selection: Selection, query: PartitionQuery, *, alone: bool
+    ) -> None:
         self._segment = segment
         self._query = query
+        self._alone = alone
         self._vector = query.vector.astype(np.float64)
         self._threshold = -np.inf if query.score_threshold is None else query.score_threshold
         self._source = CandidateSource(segment, selection, query)
         self._rows = _NO_ROWS
-        self._scores = np.empty(0, np.float32)
+        self._scores = self.kept_scores = self._behind_scores = _NO_SCORES
         self._dry = False
+        self._complete = False
         self._completed: set[int] = set()
-        self._kept = self._suppressed = self._by = _NO_ROWS
-        self.kept_scores: NDArray[np.float32] = self._scores
+        self._hits = np.empty((0, 8), np.int64)
+        self._behind = np.empty((0, 5), np.int64)
         self.tied = False
 
     @property
@@ -69,14 +77,20 @@ class RankedCandidates:
     @property
     def kept_rows(self) -> NDArray[np.int64]:
         """The rows of the segment that are kept, best first."""
-        return self._rows[self._kept]
+        return self._rows[self._hits[:, 0]]
 
     def draw(self, wanted: int) -> None:
         """Takes the best `wanted`, or more."""
         rows = self._source.more(wanted)
-        good = self._take(rows)
-        # An index gives its best first, roughly: most below the threshold means all from here.
-        self._dry = 2 * good < len(rows)
+        known = len(self._rows)
+        if known:
+            rows = rows[~np.isin(rows, self._rows)]
+        if len(rows):
+            self._take(rows)
+        if self._query.score_threshold is not None:
+            good = np.count_nonzero(self._scores[known : known + len(rows)] >= self._threshold)
+            # An index gives its best first, roughly: most below it means all from here.
+            self._dry = 2 * int(good) < len(rows)
 
     def is_unsettled(self, least: float, *, full: bool) -> bool:
         """Whether a row that was not drawn may score more than `least`, as far as can be known.
@@ -94,7 +108,9 @@ class RankedCandidates:
         What an index overlooked of an image that it found takes part in the dedup this way.
         Returns how many there were.
         """
-        kept = self._kept[: self.count_from(least)].tolist()
+        if self._complete:
+            return 0
+        kept = self._hits[: self.count_from(least), 0].tolist()
         fresh = [at for at in kept if at not in self._completed]
         if not fresh:
             return 0
@@ -108,8 +124,8 @@ class RankedCandidates:
             table.image_starts,
             _IN_ORDER if table.image_rows is None else table.image_rows,
         )
-        self._source.add(rows)
-        self._take(rows)
+        if len(rows):
+            self._take(rows)
         return len(rows)
 
     def count_from(self, least: float) -> int:
@@ -122,87 +138,80 @@ class RankedCandidates:
     def rows(self, count: int) -> list[RankedRow]:
         """The first `count` of the kept ones, with what they suppress."""
         table = self._segment.table
-        kept = self._rows[self._kept[:count]]
-        suppressed = self._suppressed_by(count)
-        rows = []
-        for place, (image, box, level, score) in enumerate(
-            zip(
-                table.row_images[kept].tolist(),
-                table.boxes[kept].tolist(),
-                table.levels[kept].tolist(),
-                self.kept_scores[:count].tolist(),
-                strict=True,
+        behind = self._suppressed(count)
+        scores = self.kept_scores[:count].tolist()
+        return [
+            RankedRow(table, image, sequence, (x, y, width, height), level, score, suppressed)
+            for (_, image, sequence, level, x, y, width, height), score, suppressed in zip(
+                self._hits[:count].tolist(), scores, behind, strict=True
             )
+        ]
+
+    def _suppressed(self, count: int) -> list[tuple[tuple[BoxTuple, float], ...]]:
+        """What each of the first `count` suppresses."""
+        count = min(count, len(self._hits))
+        if len(self._behind) == 0:
+            return [()] * count
+        found: list[list[tuple[BoxTuple, float]]] = [[] for _ in range(len(self._hits))]
+        for (place, x, y, width, height), score in zip(
+            self._behind.tolist(), self._behind_scores.tolist(), strict=True
         ):
-            behind = suppressed.get(place)
-            rows.append(
-                RankedRow(
-                    table,
-                    image,
-                    int(table.first_sequences[image]),
-                    tuple(box),
-                    level,
-                    score,
-                    tuple(behind) if behind else (),
-                )
-            )
-        return rows
+            found[place].append(((x, y, width, height), score))
+        return [tuple(one) for one in found[:count]]
 
-    def _suppressed_by(self, count: int) -> dict[int, list[tuple[Any, float]]]:
-        found: dict[int, list[tuple[Any, float]]] = {}
-        if len(self._suppressed):
-            boxes = self._segment.table.boxes[self._rows[self._suppressed]].tolist()
-            scores = self._scores[self._suppressed].tolist()
-            for place, box, score in zip(self._by.tolist(), boxes, scores, strict=True):
-                if place < count:
-                    found.setdefault(place, []).append((tuple(box), score))
-        return found
-
-    def _take(self, rows: NDArray[np.int64]) -> int:
-        """Scores rows that are new and ranks all again; returns how many reach the threshold."""
-        if len(rows) == 0:
-            return 0
+    def _take(self, rows: NDArray[np.int64]) -> None:
+        """Scores rows that are new and ranks all again."""
         known = len(self._rows)
-        self._rows = np.concatenate((self._rows, rows)) if known else rows
-        scores = np.empty(len(self._rows), np.float32)
+        if known:
+            rows = np.concatenate((self._rows, rows))
+        scores = np.empty(len(rows), np.float32)
         scores[:known] = self._scores
         table = self._segment.table
-        arguments = (
-            _SINGLES,
-            self._rows,
-            scores,
-            known,
-            table.boxes,
-            table.row_images,
-            self._threshold,
-            self._query.k,
-            not self._query.keep_overlapping,
-        )
+        limits = (self._threshold, self._query.k, not self._query.keep_overlapping)
         file = self._segment.row_file
         cached = False
-        if file is not None and len(rows) <= MOST_SINGLE_ROWS:
-            cached, ranking = read_and_rank(file.number, file.begin, self._vector, *arguments)
+        if file is not None and len(rows) - known <= MOST_SINGLE_ROWS:
+            cached, self._rows, self._scores, hits = read_and_settle(
+                file.number,
+                file.begin,
+                self._vector,
+                _SINGLES,
+                rows,
+                scores,
+                known,
+                table.boxes,
+                table.levels,
+                table.row_images,
+                table.image_starts,
+                _IN_ORDER if table.image_rows is None else table.image_rows,
+                table.first_sequences,
+                *limits,
+                self._alone,
+            )
         if not cached:
-            halves = self._segment.vectors(rows).view(np.uint16)
-            ranking = rank(self._vector, halves, *arguments)
-        self._kept, self._suppressed, self._by, self.tied = ranking
-        self._scores = scores
-        self.kept_scores = scores[self._kept]
-        if self._query.score_threshold is None:
-            return len(rows)
-        return int(np.count_nonzero(scores[known:] >= self._threshold))
+            halves = self._segment.vectors(rows[known:]).view(np.uint16)
+            boxes, images = table.boxes, table.row_images
+            ranking = rank(
+                self._vector, halves, _SINGLES, rows, scores, known, boxes, images, *limits
+            )
+            self._rows, self._scores = rows, scores
+            hits = told(rows, scores, ranking, boxes, table.levels, images, table.first_sequences)
+        self._complete = cached and self._alone
+        self._hits, self.kept_scores, self._behind, self._behind_scores, self.tied = hits
 
 
 def warm_up() -> None:
     """Compiles what searches need, or loads what was compiled before: some seconds, or one."""
     rows, boxes, images = np.zeros(1, np.int64), np.zeros((1, 4), np.int32), np.zeros(1, np.int32)
-    starts = np.arange(2)
-    for array in (boxes, images, starts):
+    starts, levels, sequences = np.arange(2), np.zeros(1, np.uint16), np.zeros(1, np.int64)
+    for array in (boxes, images, starts, levels, sequences):
         array.flags.writeable = False
-    halves, scores = np.zeros((1, 1), np.uint16), np.zeros(1, np.float32)
-    arguments = (_SINGLES, rows, scores, 0, boxes, images, -np.inf, 1, True)
-    rank(np.zeros(1), halves, *arguments)
+    halves, scores, query = np.zeros((1, 1), np.uint16), np.zeros(1, np.float32), np.zeros(1)
+    limits = (-np.inf, 1, True)
+    ranking = rank(query, halves, _SINGLES, rows, scores, 0, boxes, images, *limits)
+    told(rows, scores, ranking, boxes, levels, images, sequences)
+    places = (boxes, levels, images, starts, _IN_ORDER, sequences)
     if AVAILABLE:
         no_file = -1
-        read_and_rank(no_file, 0, np.zeros(1), *arguments)
+        read_and_settle(no_file, 0, query, _SINGLES, rows, scores, 0, *places, *limits, True)
     overlooked(rows, rows, boxes, images, starts, _IN_ORDER)

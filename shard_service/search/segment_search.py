@@ -12,6 +12,8 @@ from shard_service.search.ranked_candidates import BoxTuple, RankedCandidates, R
 from shard_service.segments.row_table import Segment
 from shard_service.segments.selection import Selection
 
+_NO_SCORES = np.empty(0, np.float32)
+
 
 @dataclass(frozen=True, slots=True)
 class Ranking:
@@ -36,7 +38,7 @@ def search_segments(
     """
     # An image is in one segment alone, so what each keeps for itself need only be merged.
     asked = [
-        RankedCandidates(segment, selection, query)
+        RankedCandidates(segment, selection, query, alone=len(segments) == 1)
         for segment, selection in zip(segments, selections, strict=True)
     ]
     unsettled = asked
@@ -57,10 +59,12 @@ def search_segments(
 
 def _least(asked: Sequence[RankedCandidates], query: PartitionQuery) -> tuple[float, bool]:
     """The score that a row must exceed to get among the best k, and whether there are k."""
-    scores = np.concatenate([one.kept_scores for one in asked]) if asked else np.empty(0)
-    full = len(scores) >= query.k
-    if len(asked) > 1:
+    if len(asked) == 1:
+        scores = asked[0].kept_scores
+    else:
+        scores = np.concatenate([_NO_SCORES, *(one.kept_scores for one in asked)])
         scores[::-1].sort()
+    full = len(scores) >= query.k
     threshold = -np.inf if query.score_threshold is None else query.score_threshold
     return (max(threshold, float(scores[query.k - 1])) if full else threshold), full
 

@@ -77,7 +77,7 @@ class OurSegment:
         if not rescored and self._view.index is not None:
             return self._ids(self._view.index.raw(query, k, None))
         wanted = PartitionQuery(query, k, oversample=effort, keep_overlapping=True)
-        ranked = RankedCandidates(self._view, self._view.selection, wanted)
+        ranked = RankedCandidates(self._view, self._view.selection, wanted, alone=True)
         ranked.draw(k)
         return self._ids(ranked.kept_rows[:k])
 
