@@ -4,7 +4,8 @@ with the same patches searched in process.
 `python -m benchmarks.router --shards 1 4 8` builds a partition of random clustered vectors, deals
 the same images out to so many shards, serves those and a router in processes of their own over
 loopback, and searches both in turns, so that whatever else the machine does meets both. The encoder
-is only asked who it is. The processor time of all shards together is told too.
+is only asked who it is. The processor time of all shards together is told too. With `--batch N` so
+many searches are one call, and all times are told by search: that of the call divided by N.
 """
 
 from __future__ import annotations
@@ -53,6 +54,7 @@ class Result:
     patches: int
     k: int
     searches: int
+    batch: int
     in_process: Figures
     through_router: Figures
     added_p50_ms: float
@@ -136,9 +138,15 @@ def _patches(vectors: NDArray[np.float32], image: int) -> PatchRows:
 
 
 def measure(
-    partition: Partition, there: RunningCluster, patches: int, k: int, rounds: int, searches: int
+    partition: Partition,
+    there: RunningCluster,
+    patches: int,
+    k: int,
+    rounds: int,
+    searches: int,
+    batch: int,
 ) -> Result:
-    """Searches both in turns; `rounds` times `searches` each."""
+    """Searches both in turns; `rounds` times `searches` each, `batch` of them in one call."""
     queries = clustered(searches, 10**6)
     requests = []
     for query in queries:
@@ -147,23 +155,32 @@ def measure(
         requests.append(request)
     own_clock: list[tuple[float, float]] = []
 
-    def in_process(index: int) -> None:
-        partition.search(PartitionQuery(vector=queries[index], k=k), FINGERPRINT)
+    def in_process(start: int) -> None:
+        for query in queries[start : start + batch]:
+            partition.search(PartitionQuery(vector=query, k=k), FINGERPRINT)
 
-    def through_router(index: int) -> None:
-        answer = there.stub.Search(requests[index], timeout=30)
-        own_clock.append((answer.timings.total_ms, answer.timings.fan_out_ms))
+    def through_router(start: int) -> None:
+        if batch == 1:
+            answers = [there.stub.Search(requests[start], timeout=30)]
+        else:
+            together = search_service_pb2.BatchSearchRequest(
+                requests=requests[start : start + batch]
+            )
+            results = there.stub.BatchSearch(together, timeout=30).results
+            answers = [result.response for result in results]
+        for answer in answers:
+            own_clock.append((answer.timings.total_ms, answer.timings.fan_out_ms))
 
-    for index in range(min(WARM_UP, searches)):
+    for index in range(0, min(max(WARM_UP, 3 * batch), searches), batch):
         in_process(index)
         through_router(index)
     own_clock.clear()
     cpu_before = there.shards_cpu_s()
-    direct = [_timed(in_process, searches)]
-    routed = [_timed(through_router, searches)]
+    direct = [_timed(in_process, searches, batch)]
+    routed = [_timed(through_router, searches, batch)]
     for _ in range(rounds - 1):
-        direct.append(_timed(in_process, searches))
-        routed.append(_timed(through_router, searches))
+        direct.append(_timed(in_process, searches, batch))
+        routed.append(_timed(through_router, searches, batch))
     differences = [
         np.median(far) - np.median(near) for near, far in zip(direct, routed, strict=True)
     ]
@@ -175,6 +192,7 @@ def measure(
         patches=patches,
         k=k,
         searches=rounds * searches,
+        batch=batch,
         in_process=near,
         through_router=far,
         added_p50_ms=float(np.median(differences)),
@@ -185,13 +203,14 @@ def measure(
     )
 
 
-def _timed(search: Callable[[int], None], count: int) -> NDArray[np.float64]:
-    took = np.empty(count)
-    for index in range(count):
+def _timed(search: Callable[[int], None], count: int, batch: int) -> NDArray[np.float64]:
+    """Milliseconds a search, of each call."""
+    took = []
+    for start in range(0, count, batch):
         began = time.perf_counter()
-        search(index)
-        took[index] = (time.perf_counter() - began) * 1e3
-    return took
+        search(start)
+        took.append((time.perf_counter() - began) * 1e3 / min(batch, count - start))
+    return np.array(took)
 
 
 def _figures(rounds: Sequence[NDArray[np.float64]]) -> Figures:
@@ -204,7 +223,8 @@ def table(result: Result) -> str:
     there = f"router + {result.shards}"
     rows = [("in process", result.in_process), (there, result.through_router)]
     lines = [
-        f"{result.patches} patches of {DIM} numbers, k {result.k}, {result.searches} searches each",
+        f"{result.patches} patches of {DIM} numbers, k {result.k}, "
+        f"{result.searches} searches each, {result.batch} a call",
         f"{'':<16}{'p50 ms':>10}{'p99 ms':>10}",
         *(f"{name:<16}{f.p50_ms:>10.2f}{f.p99_ms:>10.2f}" for name, f in rows),
         f"added at p50: {result.added_p50_ms:.2f} ms (ratio {result.ratio_p50:.2f})",
@@ -224,6 +244,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--k", type=int, default=16, help="hits of a search")
     parser.add_argument("--rounds", type=int, default=5, help="turns that the two ways take")
     parser.add_argument("--searches", type=int, default=200, help="searches of a turn")
+    parser.add_argument("--batch", type=int, default=1, help="searches of one call")
     parser.add_argument("--json", type=Path, help="write the result there too")
     options = parser.parse_args(argv)
     configure_logging("warning", "console")
@@ -246,6 +267,7 @@ def main(argv: Sequence[str] | None = None) -> int:
                         options.k,
                         options.rounds,
                         options.searches,
+                        options.batch,
                     )
                 print(table(result), flush=True)
                 results.append(result)

@@ -101,6 +101,7 @@ class Catalogue:
 
 class _ListRead:
     grouped = False
+    questions = 1
 
     def __init__(self, after: str, prefix: str, page_size: int) -> None:
         self._after = after

@@ -21,8 +21,9 @@ from router.call_scope import CallScope
 from router.coverage import PartitionOutcome, PartitionState
 from router.partition_reads import PartitionReads
 from router.query import SearchQuery
-from router.reading import Answer
+from router.reading import Answer, ReadResult
 
+Request = shard_service_pb2.SearchPartitionsRequest
 Response = shard_service_pb2.SearchPartitionsResponse
 
 
@@ -42,44 +43,63 @@ class FanOutResult:
 class FanOut:
     """Searches all partitions of a placement. Thread-safe."""
 
-    def __init__(self, reads: PartitionReads) -> None:
-        self._reads = reads
+    def __init__(self, single: PartitionReads, joint: PartitionReads) -> None:
+        """`joint` asks several queries in a call, which takes longer: it is slow at other times."""
+        self._single = single
+        self._joint = joint
 
     def search(
         self,
-        vector: NDArray[np.float32],
+        vectors: Sequence[NDArray[np.float32]],
         fingerprint: str,
-        query: SearchQuery,
+        queries: Sequence[SearchQuery],
         placement: Placement,
         scope: CallScope,
         reserve_s: float,
-    ) -> FanOutResult:
+    ) -> list[FanOutResult]:
         """Asks a replica of every partition, and others where that one fails or is slow, until all
-        have answered or the time less `reserve_s` is over.
+        have answered or the time less `reserve_s` is over; a result per query, in their order.
 
-        `vector` is (d,) float32 of unit length. What goes wrong is in the outcomes of the
-        partitions. Raises DeadlineExceeded only when no time is left to ask, and PatchsearchError
-        CANCELLED when the caller is gone.
+        All queries are one call at each shard. `vectors` are (d,) float32 of unit length, one a
+        query. What goes wrong is in the outcomes of the partitions. Raises DeadlineExceeded only
+        when no time is left to ask, and PatchsearchError CANCELLED when the caller is gone.
         """
-        read = _SearchRead(_shard_request(vector, fingerprint, query), reserve_s)
-        result = self._reads.run(read, placement.partitions, placement, scope, reserve_s)
-        outcomes = [_missed(partition, error) for partition, error in result.missed]
-        for answer in result.answers:
-            outcomes.extend(_outcomes(answer))
-        runs = [_hits(answer) for answer in result.answers]
-        return FanOutResult(runs, outcomes, result.placement)
+        read = _SearchRead(
+            [
+                _shard_request(vector, fingerprint, query)
+                for vector, query in zip(vectors, queries, strict=True)
+            ],
+            reserve_s,
+        )
+        reads = self._single if len(queries) == 1 else self._joint
+        result = reads.run(read, placement.partitions, placement, scope, reserve_s)
+        if _must_ask_each(result, len(queries)):
+            return [
+                self.search([vector], fingerprint, [query], placement, scope, reserve_s)[0]
+                for vector, query in zip(vectors, queries, strict=True)
+            ]
+        missed = [_missed(partition, error) for partition, error in result.missed]
+        results = []
+        for place in range(len(queries)):
+            runs, outcomes = [], missed.copy()
+            for answer in result.answers:
+                response = _response(answer, place)
+                runs.append(_hits(response, answer.elsewhere))
+                outcomes.extend(_outcomes(response, answer.counted))
+            results.append(FanOutResult(runs, outcomes, result.placement))
+        return results
 
 
 class _SearchRead:
-    """A search as a question to partitions."""
+    """Searches as a question to partitions."""
 
     grouped = True
 
-    def __init__(
-        self, request: shard_service_pb2.SearchPartitionsRequest, reserve_s: float
-    ) -> None:
-        self._request = request
+    def __init__(self, requests: Sequence[Request], reserve_s: float) -> None:
+        self._request, *further = requests
+        self._request.further_queries.extend(further)
         self._reserve_s = reserve_s
+        self.questions = len(requests)
 
     def concerns(self, partition: Partition) -> bool:
         return True
@@ -95,23 +115,23 @@ class _SearchRead:
     def errors(
         self, response: Response, partitions: Sequence[Partition]
     ) -> dict[str, PatchsearchError]:
-        told = {result.partition_id: result for result in response.partitions}
+        # An answer speaks for a partition if it does so for every query.
         errors: dict[str, PatchsearchError] = {}
-        for partition in partitions:
-            result = told.get(partition.id)
-            if result is None:
-                errors[partition.id] = InternalError(
-                    "INTERNAL", "the shard answered without naming this partition"
-                )
-            elif result.HasField("error"):
-                errors[partition.id] = error_from_status(result.error)
+        for one in (response, *response.further_answers):
+            told = {result.partition_id: result for result in one.partitions}
+            for partition in partitions:
+                result = told.get(partition.id)
+                if result is None:
+                    errors[partition.id] = InternalError(
+                        "INTERNAL", "the shard answered without naming this partition"
+                    )
+                elif result.HasField("error"):
+                    errors[partition.id] = error_from_status(result.error)
         return errors
 
 
-def _shard_request(
-    vector: NDArray[np.float32], fingerprint: str, query: SearchQuery
-) -> shard_service_pb2.SearchPartitionsRequest:
-    return shard_service_pb2.SearchPartitionsRequest(
+def _shard_request(vector: NDArray[np.float32], fingerprint: str, query: SearchQuery) -> Request:
+    return Request(
         vector=vector_to_proto(vector, fingerprint),
         k=query.k,
         score_threshold=query.score_threshold,
@@ -124,24 +144,36 @@ def _shard_request(
     )
 
 
-def _hits(answer: Answer[Response]) -> Sequence[search_service_pb2.Hit]:
+def _must_ask_each(result: ReadResult[Response], queries: int) -> bool:
+    """Whether queries that were asked together have to be asked one by one."""
+    # A shard of an earlier release answers the first one alone.
+    first_only = any(len(a.response.further_answers) != queries - 1 for a in result.answers)
+    too_large = any(error.reason == "MESSAGE_TOO_LARGE" for _, error in result.missed)
+    return first_only or (too_large and queries > 1)
+
+
+def _response(answer: Answer[Response], place: int) -> Response:
+    return answer.response.further_answers[place - 1] if place else answer.response
+
+
+def _hits(response: Response, elsewhere: Sequence[Partition]) -> Sequence[search_service_pb2.Hit]:
     """The hits, without those of partitions that another answer speaks for.
 
     A hit that is missing because those took its place among the k best is not among the k best of
     all either.
     """
-    if not answer.elsewhere:
-        return answer.response.hits
-    ranges = [(p.hash_start, p.hash_end) for p in answer.elsewhere]
+    if not elsewhere:
+        return response.hits
+    ranges = [(p.hash_start, p.hash_end) for p in elsewhere]
     return [
         hit
-        for hit in answer.response.hits
+        for hit in response.hits
         if not any(start <= hash_of(hit.image_id) <= end for start, end in ranges)
     ]
 
 
-def _outcomes(answer: Answer[Response]) -> list[PartitionOutcome]:
-    told = {result.partition_id: result for result in answer.response.partitions}
+def _outcomes(response: Response, counted: Sequence[Partition]) -> list[PartitionOutcome]:
+    told = {result.partition_id: result for result in response.partitions}
     return [
         PartitionOutcome(
             partition,
@@ -149,7 +181,7 @@ def _outcomes(answer: Answer[Response]) -> list[PartitionOutcome]:
             patches=told[partition.id].patches,
             candidates_read=told[partition.id].candidates_read,
         )
-        for partition in answer.counted
+        for partition in counted
     ]
 
 

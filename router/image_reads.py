@@ -44,6 +44,7 @@ class ImageReader:
 
 class _ImagesRead:
     grouped = False
+    questions = 1
 
     def __init__(self, image_ids: Sequence[str], include_vectors: bool, reserve_s: float) -> None:
         self._hashes = {image_id: hash_of(image_id) for image_id in image_ids}

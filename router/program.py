@@ -151,9 +151,17 @@ class Router:
 
     def _servicer(self, encoder: EncoderServiceStub) -> RouterServicer:
         settings = self._settings
-        hedging = Hedging(settings.hedge_share)
-        reads = PartitionReads(
-            ReadMeans(self._shards, self._states, self._reloads, hedging, self._metrics)
+        reads, joint_reads = (
+            PartitionReads(
+                ReadMeans(
+                    self._shards,
+                    self._states,
+                    self._reloads,
+                    Hedging(settings.hedge_share),
+                    self._metrics,
+                )
+            )
+            for _ in range(2)
         )
         images = ImageReader(reads)
         writer = ReplicatedWriter(
@@ -170,7 +178,7 @@ class Router:
             self._placements,
             Searcher(
                 TermResolver(encoder, images),
-                FanOut(reads),
+                FanOut(reads, joint_reads),
                 self._sizes,
                 self._batch_threads,
                 reserve_s,

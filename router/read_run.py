@@ -106,10 +106,10 @@ class ReadRun(Generic[ResponseT]):
         try:
             response = answer(attempt.future)
         except PatchsearchError as error:
-            self._states.failed(attempt.address, len(attempt.units), seconds, error)
+            self._states.failed(attempt.address, self._load(attempt.units), seconds, error)
             self._lost([(unit, error) for unit in attempt.units], attempt)
             return
-        self._states.answered(attempt.address, len(attempt.units), seconds)
+        self._states.answered(attempt.address, self._load(attempt.units), seconds)
         self._hedging.ended(seconds)
         self._take(response, attempt)
 
@@ -269,12 +269,15 @@ class ReadRun(Generic[ResponseT]):
         for unit in units:
             unit.tried.add(address)
             unit.in_flight += 1
-        self._states.began(address, len(units))
+        self._states.began(address, self._load(units))
         self._metrics.called(kind)
         if kind is not CallKind.HEDGE:
             self._hedging.called()
             self._tick_at = min(self._tick_at, now + self._step_s)
         future.add_done_callback(lambda _: self._events.put(attempt))
+
+    def _load(self, units: Sequence[OpenPartition]) -> int:
+        return len(units) * self._read.questions
 
     def _close(self, unit: OpenPartition) -> None:
         del self._open[unit.partition.id]
@@ -293,6 +296,6 @@ class ReadRun(Generic[ResponseT]):
             if late:
                 self._hedging.ended(waited_s)
             late = late and not attempt.stuck  # that was counted already
-            self._states.given_up(attempt.address, len(attempt.units), waited_s, late=late)
+            self._states.given_up(attempt.address, self._load(attempt.units), waited_s, late=late)
             attempt.future.cancel()  # type: ignore[no-untyped-call]
         self._running.clear()

@@ -29,6 +29,10 @@ class Read(Protocol[ResponseT]):
     def grouped(self) -> bool:
         """Whether one call asks a shard about several partitions."""
 
+    @property
+    def questions(self) -> int:
+        """How many questions a call asks of each partition."""
+
     def concerns(self, partition: Partition) -> bool:
         """Whether a partition is asked at all; looked at when partitions were split meanwhile."""
 

@@ -57,27 +57,27 @@ class ReplicaStates:
                 if replica.address not in without
             ]
 
-    def began(self, address: str, partitions: int) -> None:
-        """A call for some partitions is on its way."""
+    def began(self, address: str, load: int) -> None:
+        """A call is on its way, which asks `load` partitions, or fewer several things each."""
         with self._lock:
-            self._shard(address).in_flight += partitions
+            self._shard(address).in_flight += load
 
-    def answered(self, address: str, partitions: int, seconds: float) -> None:
+    def answered(self, address: str, load: int, seconds: float) -> None:
         """It was answered, with whatever."""
         with self._lock:
             shard = self._shard(address)
-            shard.in_flight -= partitions
+            shard.in_flight -= load
             self._alive(shard)
             shard.latency_s += (
                 _SMOOTHING * (seconds - shard.latency_s) if shard.latency_s else seconds
             )
 
-    def given_up(self, address: str, partitions: int, seconds: float, *, late: bool) -> None:
+    def given_up(self, address: str, load: int, seconds: float, *, late: bool) -> None:
         """It was cancelled, or ran out of time, after this time; `late` says whether an answer was
         due by then."""
         with self._lock:
             shard = self._shard(address)
-            shard.in_flight -= partitions
+            shard.in_flight -= load
             if not late:
                 return
             self._unanswered(shard)
@@ -98,17 +98,15 @@ class ReplicaStates:
         with self._lock:
             self._unanswered(self._shard(address))
 
-    def failed(
-        self, address: str, partitions: int, seconds: float, error: PatchsearchError
-    ) -> None:
+    def failed(self, address: str, load: int, seconds: float, error: PatchsearchError) -> None:
         """It ended with an error."""
         if isinstance(error, Unavailable):
             with self._lock:
                 shard = self._shard(address)
-                shard.in_flight -= partitions
+                shard.in_flight -= load
                 self._fail(shard)
         else:
-            self.given_up(address, partitions, seconds, late=True)
+            self.given_up(address, load, seconds, late=True)
 
     def seen(self, address: str) -> None:
         """The shard answered a look."""

@@ -25,12 +25,15 @@ from router.coverage import (
     missing,
     summarise,
 )
-from router.fan_out import FanOut
+from router.fan_out import FanOut, FanOutResult
 from router.merge import merge_hits
 from router.metrics import RouterMetrics
 from router.query import SearchQuery
 from router.term_resolution import TermResolver
 from service_runtime.stages import stage
+
+_TOGETHER = 16
+_HITS_TOGETHER = 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +80,7 @@ class Searcher:
         merge_reserve_s: float,
         metrics: RouterMetrics,
     ) -> None:
-        """`batch_threads` bounds how many searches of batches are at the shards at a time."""
+        """`batch_threads` bounds how many calls for searches of batches a shard has at a time."""
         self._resolver = resolver
         self._fan_out = fan_out
         self._sizes = sizes
@@ -95,7 +98,10 @@ class Searcher:
         (prepared,) = self._prepare([query], collection, placement, scope)
         if isinstance(prepared, PatchsearchError):
             raise prepared
-        return self._run(prepared, collection, placement, scope)
+        (outcome,) = self._run([prepared], collection, placement, scope)
+        if isinstance(outcome, PatchsearchError):
+            raise outcome
+        return outcome
 
     def search_many(
         self,
@@ -106,27 +112,36 @@ class Searcher:
     ) -> list[SearchAnswer | PatchsearchError]:
         """An outcome per query, in their order; an error given in its place is handed through.
 
-        The terms of all queries are resolved together.
+        The terms of all queries are resolved together, and up to 16 are one call at each shard.
         """
-        outcomes: list[SearchAnswer | PatchsearchError | None] = [
-            q if isinstance(q, PatchsearchError) else None for q in queries
-        ]
+        outcomes: dict[int, SearchAnswer | PatchsearchError] = {
+            i: q for i, q in enumerate(queries) if isinstance(q, PatchsearchError)
+        }
         good = [(i, q) for i, q in enumerate(queries) if isinstance(q, SearchQuery)]
         prepared = self._prepare_each([q for _, q in good], collection, placement, scope)
+        ready: list[tuple[int, _Prepared]] = []
+        for (position, _), one in zip(good, prepared, strict=True):
+            if isinstance(one, PatchsearchError):
+                outcomes[position] = one
+            else:
+                ready.append((position, one))
 
-        def attempt(ready: _Prepared | PatchsearchError) -> SearchAnswer | PatchsearchError:
-            if isinstance(ready, PatchsearchError):
-                return ready
+        def attempt(group: Sequence[_Prepared]) -> Sequence[SearchAnswer | PatchsearchError]:
             try:
-                return self._run(ready, collection, placement, scope)
+                return self._run(group, collection, placement, scope)
             except PatchsearchError as error:
-                return error
+                return [error] * len(group)
 
         # Each in the context of the call, so that log lines and requests keep its request id.
-        running = [self._batch_threads.submit(copy_context().run, attempt, p) for p in prepared]
-        for (position, _), future in zip(good, running, strict=True):
-            outcomes[position] = future.result()
-        return [outcome for outcome in outcomes if outcome is not None]
+        groups = _groups(ready)
+        running = [
+            self._batch_threads.submit(copy_context().run, attempt, [one for _, one in group])
+            for group in groups
+        ]
+        for group, future in zip(groups, running, strict=True):
+            for (position, _), outcome in zip(group, future.result(), strict=True):
+                outcomes[position] = outcome
+        return [outcomes[position] for position in range(len(queries))]
 
     def _prepare_each(
         self,
@@ -177,21 +192,40 @@ class Searcher:
         return prepared
 
     def _run(
-        self, prepared: _Prepared, collection: Collection, placement: Placement, scope: CallScope
-    ) -> SearchAnswer:
-        query = prepared.query
-        fan_out_began = time.perf_counter()
-        with stage("fan-out", partitions=len(placement.partitions)):
+        self,
+        group: Sequence[_Prepared],
+        collection: Collection,
+        placement: Placement,
+        scope: CallScope,
+    ) -> list[SearchAnswer | PatchsearchError]:
+        """An outcome for each; raises what `FanOut.search` raises."""
+        began = time.perf_counter()
+        with stage("fan-out", partitions=len(placement.partitions), queries=len(group)):
             found = self._fan_out.search(
-                prepared.vector, collection.fingerprint, query, placement, scope, self._reserve_s
+                [one.vector for one in group],
+                collection.fingerprint,
+                [one.query for one in group],
+                placement,
+                scope,
+                self._reserve_s,
             )
-        merge_began = time.perf_counter()
+        fan_out_s = time.perf_counter() - began
+        outcomes: list[SearchAnswer | PatchsearchError] = []
+        for one, result in zip(group, found, strict=True):
+            try:
+                outcomes.append(self._merge(one, result, fan_out_s))
+            except PatchsearchError as error:
+                outcomes.append(error)
+        return outcomes
+
+    def _merge(self, prepared: _Prepared, found: FanOutResult, fan_out_s: float) -> SearchAnswer:
+        """Raises what `check_coverage` raises."""
+        query = prepared.query
+        began = time.perf_counter()
         answered = [o for o in found.outcomes if o.state is PartitionState.ANSWERED]
         self._sizes.learn({o.partition.id: o.patches for o in answered})
         coverage = summarise(found.outcomes, self._sizes)
-        self._metrics.searched(
-            merge_began - fan_out_began, coverage.partitions_answered, coverage.partitions_total
-        )
+        self._metrics.searched(fan_out_s, coverage.partitions_answered, coverage.partitions_total)
         check_coverage(coverage, found.outcomes, query.min_coverage)
         with stage("merge", runs=len(found.runs)):
             hits = merge_hits(found.runs, query.k)
@@ -205,12 +239,27 @@ class Searcher:
             candidates_read=sum(o.candidates_read for o in answered),
             timings=Timings(
                 encode_ms=prepared.encode_ms,
-                fan_out_ms=(merge_began - fan_out_began) * 1e3,
-                merge_ms=_since_ms(merge_began),
+                fan_out_ms=fan_out_s * 1e3,
+                merge_ms=_since_ms(began),
                 total_ms=_since_ms(prepared.began),
             ),
             warnings=warnings,
         )
+
+
+def _groups(ready: Sequence[tuple[int, _Prepared]]) -> list[list[tuple[int, _Prepared]]]:
+    """Which searches of a batch are one call at each shard; of one size, as far as they can be.
+
+    Exact ones take too long to have others wait for them, and answers must not get too large.
+    """
+    exact = [[one] for one in ready if one[1].query.exact]
+    others = [one for one in ready if not one[1].query.exact]
+    if not others:
+        return exact
+    most = max(query.k for query in (one.query for _, one in others))
+    size = max(1, min(_TOGETHER, _HITS_TOGETHER // most))
+    count = -(-len(others) // size)
+    return exact + [others[start::count] for start in range(count)]
 
 
 def _since_ms(began: float) -> float:

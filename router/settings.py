@@ -70,7 +70,11 @@ class RouterSettings(ServiceSettings):
         "of all streams that are worked on at a time.",
     )
     batch_in_flight: int = Field(
-        8, ge=1, le=256, description="Searches of all batches that are at the shards at a time."
+        8,
+        ge=1,
+        le=256,
+        description="Calls for searches of batches that are at each shard at a time, up to 16 "
+        "searches in a call.",
     )
     write_consistency: Literal["one", "quorum", "all"] = Field(
         "quorum",

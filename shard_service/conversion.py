@@ -161,7 +161,6 @@ def state_to_proto(state: PartitionState, disk_bytes: int) -> pb.PartitionDescri
         disk_bytes=disk_bytes,
         min_write_epoch=state.min_write_epoch,
         min_read_epoch=state.min_read_epoch,
-        newest_version=state.newest_version,
         recall=[
             search_service_pb2.MeasuredRecall(
                 profile=one.profile,

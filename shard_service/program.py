@@ -20,7 +20,7 @@ from shard_service.servicer import shard_service
 from shard_service.settings import ShardSettings
 from shard_service.shard import Shard
 from shard_service.timings import Timings
-from shard_service.versions import VersionLimit
+from shard_service.versions import VersionWatch
 
 PROG = "patchsearch-shard"
 
@@ -76,7 +76,7 @@ def serve(argv: Sequence[str] | None = None) -> int:
         roots = [str(settings.data.resolve() / "snapshots"), *settings.snapshot_roots]
         return run(
             settings,
-            [shard_service(shard, roots, replication, VersionLimit(settings.max_clock_ahead_s))],
+            [shard_service(shard, roots, replication, VersionWatch(settings.max_clock_ahead_s))],
             prog=PROG,
             warm_up=warm_up,
             close=close,

@@ -24,10 +24,10 @@ from shard_service.conversion import (
 )
 from shard_service.replication.operations import Replication
 from shard_service.replication.servicer import ReplicationCalls
-from shard_service.shard import Shard
+from shard_service.shard import Shard, ShardAnswer
 from shard_service.store.images import Outcome
 from shard_service.store.meta import Identity
-from shard_service.versions import VersionLimit
+from shard_service.versions import VersionWatch
 
 SERVICE_NAME = "patchsearch.shard.v1.ShardService"
 
@@ -41,12 +41,12 @@ class ShardServicer(ReplicationCalls):
         shard: Shard,
         replication: Replication,
         snapshot_roots: Sequence[str] = (),
-        versions: VersionLimit | None = None,
+        versions: VersionWatch | None = None,
     ) -> None:
         """Snapshots may be written below `snapshot_roots`: absolute paths, and prefixes of URLs."""
         super().__init__(shard, replication)
         self._snapshot_roots = tuple(snapshot_roots)
-        self._versions = versions or VersionLimit()
+        self._versions = versions or VersionWatch()
 
     def CreatePartition(
         self, request: pb.CreatePartitionRequest, context: grpc.ServicerContext
@@ -76,7 +76,7 @@ class ShardServicer(ReplicationCalls):
         return pb.PutImagesResponse(
             applied=[outcome.applied for outcome in outcomes],
             stored_versions=_stored_versions(outcomes),
-            newest_version=partition.replica.newest_version,
+            newest_version=self._versions.newest(partition.replica.newest_version),
         )
 
     def DeleteImages(
@@ -89,25 +89,26 @@ class ShardServicer(ReplicationCalls):
         return pb.DeleteImagesResponse(
             deleted=[outcome.displaced is not None for outcome in outcomes],
             stored_versions=_stored_versions(outcomes),
-            newest_version=partition.replica.newest_version,
+            newest_version=self._versions.newest(partition.replica.newest_version),
         )
 
     def SearchPartitions(
         self, request: pb.SearchPartitionsRequest, context: grpc.ServicerContext
     ) -> pb.SearchPartitionsResponse:
-        query = query_from_proto(request)
-        with stage("partitions", partitions=len(request.partition_ids), k=query.k):
-            answer = self._shard.search(
-                request.partition_ids,
-                query,
-                request.vector.fingerprint,
-                checkpoint_of(context),
-                request.epoch,
-            )
-        return pb.SearchPartitionsResponse(
-            hits=[hit_to_proto(hit) for hit in answer.hits],
-            partitions=[_result(*outcome) for outcome in answer.partitions],
-        )
+        validation.check_further(len(request.further_queries))
+        asked = [request, *request.further_queries]
+        queries = [query_from_proto(one) for one in asked]
+        checkpoint = checkpoint_of(context)
+        with stage("partitions", partitions=len(request.partition_ids), queries=len(queries)):
+            answers = [
+                self._shard.search(
+                    request.partition_ids, query, one.vector.fingerprint, checkpoint, request.epoch
+                )
+                for one, query in zip(asked, queries, strict=True)
+            ]
+        response, *further = [_search_response(answer) for answer in answers]
+        response.further_answers.extend(further)
+        return response
 
     def GetImages(
         self, request: pb.GetImagesRequest, context: grpc.ServicerContext
@@ -158,7 +159,9 @@ class ShardServicer(ReplicationCalls):
                     raise
                 # It was dropped a moment ago.
                 continue
-            answer.partitions.append(state_to_proto(state, partition.disk_bytes()))
+            message = state_to_proto(state, partition.disk_bytes())
+            message.newest_version = self._versions.newest(state.newest_version)
+            answer.partitions.append(message)
         return answer
 
     def SealPartition(
@@ -204,7 +207,7 @@ def shard_service(
     shard: Shard,
     snapshot_roots: Sequence[str] = (),
     replication: Replication | None = None,
-    versions: VersionLimit | None = None,
+    versions: VersionWatch | None = None,
 ) -> Service:
     """The service to be run by `service_runtime`.
 
@@ -218,6 +221,13 @@ def shard_service(
 
 def _stored_versions(outcomes: Sequence[Outcome]) -> list[int]:
     return [0 if outcome.after is None else outcome.after.version for outcome in outcomes]
+
+
+def _search_response(answer: ShardAnswer) -> pb.SearchPartitionsResponse:
+    return pb.SearchPartitionsResponse(
+        hits=[hit_to_proto(hit) for hit in answer.hits],
+        partitions=[_result(*outcome) for outcome in answer.partitions],
+    )
 
 
 def _result(partition_id: str, outcome: PartitionAnswer | PatchsearchError) -> pb.PartitionResult:

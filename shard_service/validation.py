@@ -17,6 +17,7 @@ from shard_service.store.stored_images import MAX_KEY_BYTES
 
 MAX_PATCHES = 4096
 MAX_BATCH = 1000
+MAX_FURTHER = 63
 MAX_K = 1000
 MAX_METADATA_BYTES = 256 * 1024
 MAX_TEXT_BYTES = 8192
@@ -96,6 +97,16 @@ def check_batch(count: int, what: str) -> None:
     if not 1 <= count <= MAX_BATCH:
         raise InvalidArgument(
             "BATCH_OUT_OF_RANGE", f"{count} {what} were sent; send 1 to {MAX_BATCH} in a call"
+        )
+
+
+def check_further(count: int) -> None:
+    """Raises InvalidArgument BATCH_OUT_OF_RANGE when over 63 further queries came in a call."""
+    if count > MAX_FURTHER:
+        raise InvalidArgument(
+            "BATCH_OUT_OF_RANGE",
+            f"{count} further queries were sent; send {MAX_FURTHER} at most, and the rest in "
+            "another call",
         )
 
 

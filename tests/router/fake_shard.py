@@ -41,6 +41,10 @@ class FakeShard(ShardServiceServicer):
         self.looks = 0
         """Times it was asked what it holds."""
         self.searches: list[pb.SearchPartitionsRequest] = []
+        self.answers_further = True
+        """Whether it is of a release that reads further queries."""
+        self.largest: int | None = None
+        """Hits of all answers of a call, beyond which that is refused as too large a message."""
         self.cancelled = threading.Event()
         self.write_error: PatchsearchError | None = None
         """Raised instead of an answer to a write."""
@@ -83,11 +87,22 @@ class FakeShard(ShardServiceServicer):
             over.wait(self.slow_s)
         if self.error is not None:
             raise self.error
+        further = request.further_queries if self.answers_further else ()
+        response, *others = [self._answer(request, one) for one in (request, *further)]
+        response.further_answers.extend(others)
+        found = sum(len(one.hits) for one in (response, *others))
+        if self.largest is not None and found > self.largest:
+            context.abort(
+                grpc.StatusCode.RESOURCE_EXHAUSTED, "Received message larger than max (2 vs. 1)"
+            )
+        return response
+
+    def _answer(self, request: pb.SearchPartitionsRequest, query: pb.SearchPartitionsRequest):
         hits = self.hits
         if self.only_own is not None:
             asked, place = set(request.partition_ids), self.only_own.partition_of
             hits = [hit for hit in hits if place(hit.image_id).id in asked]
-        response = pb.SearchPartitionsResponse(hits=hits[: request.k])
+        response = pb.SearchPartitionsResponse(hits=hits[: query.k])
         for partition_id in request.partition_ids:
             result = response.partitions.add(partition_id=partition_id, patches=self.patches)
             if partition_id in self.refused:

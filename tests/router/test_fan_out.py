@@ -12,6 +12,7 @@ from patchsearch import Exists, Field
 from patchsearch.errors import FailedPrecondition, InternalError, Unavailable
 from patchsearch.v1.search_service_pb2 import BatchSearchRequest, Hit, SearchRequest, SearchResponse
 from patchsearch.wire.filters import filter_to_proto
+from patchsearch.wire.status import error_from_status
 from patchsearch.wire.vectors import vector_to_proto
 from tests.contract.cluster import refused
 from tests.contract.fake_encoder import FINGERPRINT, vector_of
@@ -195,19 +196,77 @@ def test_a_caller_that_goes_away_takes_its_shard_calls_along(stage: Stage) -> No
         call.result()
 
 
-def test_searches_of_a_batch_run_side_by_side_and_fail_alone(stage: Stage) -> None:
+def test_searches_of_a_batch_are_one_call_at_a_shard_and_fail_alone(stage: Stage) -> None:
+    shards = [FakeShard([hit("a", 0.9), hit("c", 0.5)]), FakeShard([hit("b", 0.7)])]
+    router = stage.router(shards, partitions=2)
+    batch = BatchSearchRequest(
+        requests=[request(k=1), request(k=0), request(k=3, ef=99), SearchRequest()]
+    )
+    results = router.stub.BatchSearch(batch, timeout=20).results
+    assert [r.WhichOneof("outcome") for r in results] == ["response", "error", "response", "error"]
+    assert [ids(results[at].response) for at in (0, 2)] == [["a"], ["a", "b", "c"]]
+    assert results[2].response.coverage.patches_covered == 20
+    for shard in shards:
+        (search,) = shard.searches
+        (further,) = search.further_queries
+        assert (search.k, further.k, further.ef) == (1, 3, 99)
+        assert (list(further.partition_ids), further.epoch) == ([], 0)
+
+
+def test_long_batches_are_several_calls_side_by_side(stage: Stage) -> None:
     shard = FakeShard([hit("a", 0.9)])
     router = stage.router([shard])
     shard.go_on.clear()
-    batch = BatchSearchRequest(requests=[request(k=1), request(k=0), request(k=2), SearchRequest()])
-    call = router.stub.BatchSearch.future(batch, timeout=20)
-    while len(shard.searches) < 2:
+    requests = [request(k=k) for k in range(1, 41)]
+    call = router.stub.BatchSearch.future(BatchSearchRequest(requests=requests), timeout=20)
+    while len(shard.searches) < 3:
         time.sleep(0.01)
     shard.go_on.set()
-    results = call.result().results
-    assert [r.WhichOneof("outcome") for r in results] == ["response", "error", "response", "error"]
-    assert ids(results[0].response) == ["a"]
-    assert {s.k for s in shard.searches} == {1, 2}
+    assert [ids(result.response) for result in call.result().results] == [["a"]] * 40
+    asked = [[s.k, *(f.k for f in s.further_queries)] for s in shard.searches]
+    assert sorted(len(ks) for ks in asked) == [13, 13, 14]
+    assert sorted(k for ks in asked for k in ks) == list(range(1, 41))
+
+
+def test_searches_that_take_long_or_find_much_are_calls_of_their_own(stage: Stage) -> None:
+    shard = FakeShard([hit("a", 0.9)])
+    router = stage.router([shard])
+    requests = [request(k=2), request(k=2), request(k=1, exact=True), request(k=1, exact=True)]
+    router.stub.BatchSearch(BatchSearchRequest(requests=requests), timeout=20)
+    assert sorted(len(s.further_queries) for s in shard.searches) == [0, 0, 1]
+    shard.searches.clear()
+    router.stub.BatchSearch(BatchSearchRequest(requests=[request(k=500)] * 5), timeout=20)
+    assert sorted(len(s.further_queries) for s in shard.searches) == [0, 1, 1]
+
+
+def test_a_shard_of_an_earlier_release_is_asked_for_each_search_of_a_batch(stage: Stage) -> None:
+    shards = [FakeShard([hit("a", 0.9), hit("c", 0.5)]), FakeShard([hit("b", 0.7)])]
+    shards[1].answers_further = False
+    router = stage.router(shards, partitions=2)
+    batch = BatchSearchRequest(requests=[request(k=1), request(k=2), request(k=3)])
+    results = router.stub.BatchSearch(batch, timeout=20).results
+    assert [ids(r.response) for r in results] == [["a"], ["a", "b"], ["a", "b", "c"]]
+    assert not any(r.response.coverage.degraded for r in results)
+
+
+def test_answers_that_are_too_large_together_are_asked_for_one_by_one(stage: Stage) -> None:
+    shard = FakeShard([hit("a", 0.9), hit("b", 0.7)])
+    shard.largest = 2
+    router = stage.router([shard])
+    batch = BatchSearchRequest(requests=[request(k=2), request(k=1)])
+    results = router.stub.BatchSearch(batch, timeout=20).results
+    assert [ids(r.response) for r in results] == [["a", "b"], ["a"]]
+
+
+def test_every_search_of_a_batch_says_what_it_lacks(stage: Stage) -> None:
+    shards = [FakeShard([hit("a", 0.9)]), FakeShard([hit("b", 0.7)])]
+    shards[1].refused["p1"] = InternalError("INTERNAL", "broken")
+    router = stage.router(shards, partitions=2)
+    batch = BatchSearchRequest(requests=[request(), request(min_coverage=0.9), request(k=1)])
+    results = router.stub.BatchSearch(batch, timeout=20).results
+    assert [r.WhichOneof("outcome") for r in results] == ["response", "error", "response"]
+    assert [results[at].response.coverage.partitions_failed for at in (0, 2)] == [1, 1]
+    assert error_from_status(results[1].error).reason == "COVERAGE_TOO_LOW"
 
 
 def test_many_searches_at_a_time_do_not_mix(stage: Stage) -> None:

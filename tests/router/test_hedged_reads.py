@@ -35,6 +35,7 @@ class Get:
     """Reads an image that nobody has."""
 
     grouped = True
+    questions = 1
 
     def concerns(self, partition: Partition) -> bool:
         return True

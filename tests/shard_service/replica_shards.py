@@ -29,7 +29,7 @@ from shard_service.servicer import shard_service
 from shard_service.settings import ShardSettings
 from shard_service.shard import Shard
 from shard_service.store.records import decode_image, encode_image, sequence_key
-from shard_service.versions import VersionLimit
+from shard_service.versions import VersionWatch
 from tests.shard_service.material import (
     FINGERPRINT,
     IDENTITY,
@@ -82,7 +82,7 @@ def running(
     create: bool = True,
     keep_s: float = DEFAULT_KEEP_S,
     connect: Callable[[str], grpc.Channel] = open_channel,
-    versions: VersionLimit | None = None,
+    versions: VersionWatch | None = None,
     patience: Patience | None = None,
     peers: Peers | None = None,
 ) -> Iterator[RunningShard]:

@@ -172,6 +172,34 @@ def test_searches_refuse_what_is_malformed(
     )
 
 
+def test_further_queries_are_answered_in_their_order(
+    stub: ShardServiceStub, rng: np.random.Generator
+) -> None:
+    create(stub)
+    vectors = units(rng, 5)
+    images = [message(f"i{at}", vectors[at : at + 1]) for at in range(5)]
+    stub.PutImages(pb.PutImagesRequest(partition_id="p0", images=images))
+    asked = [
+        pb.SearchPartitionsRequest(vector=vector_to_proto(vector, FINGERPRINT), k=1)
+        for vector in vectors
+    ]
+    asked[0].partition_ids[:] = ["p0", "elsewhere"]
+    asked[0].further_queries.extend(asked[1:])
+    answer = stub.SearchPartitions(asked[0])
+    answers = [answer, *answer.further_answers]
+    assert [[hit.image_id for hit in one.hits] for one in answers] == [[f"i{n}"] for n in range(5)]
+    for one in answers:
+        told = {result.partition_id: result for result in one.partitions}
+        assert told["p0"].patches == 5
+        assert error_from_status(told["elsewhere"].error).reason == "PARTITION_NOT_FOUND"
+        assert not one.further_answers or one is answer
+    asked[0].further_queries.extend(asked[1:] * 15)
+    assert refused(stub.SearchPartitions, asked[0]) == ("INVALID_ARGUMENT", "BATCH_OUT_OF_RANGE")
+    del asked[0].further_queries[1:]
+    asked[0].further_queries[0].k = 0
+    assert refused(stub.SearchPartitions, asked[0]) == ("INVALID_ARGUMENT", "K_OUT_OF_RANGE")
+
+
 def test_writes_refuse_what_is_malformed(stub: ShardServiceStub, rng: np.random.Generator) -> None:
     create(stub, hash_end=HALF - 1)
     ids = [f"i{n}" for n in range(50)]

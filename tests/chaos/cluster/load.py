@@ -184,16 +184,26 @@ class Load:
             self._stop.wait(self._pause_s)
 
     def _asked(
-        self, stub: SearchServiceStub, request: pb.SearchRequest
+        self, stub: SearchServiceStub, request: pb.SearchRequest, chance: random.Random
     ) -> pb.SearchResponse | None:
+        """The answer to a search, half of the times as the second of a batch."""
         began = time.monotonic()
         answer = None
         failure = ""
         try:
-            answer = stub.Search(request, timeout=SEARCH_DEADLINE_S)
+            if chance.random() < 0.5:
+                answer = stub.Search(request, timeout=SEARCH_DEADLINE_S)
+            else:
+                batch = pb.BatchSearchRequest(requests=[request, request])
+                result = stub.BatchSearch(batch, timeout=SEARCH_DEADLINE_S).results[1]
+                if result.HasField("error"):
+                    raise error_from_status(result.error)
+                answer = result.response
         except grpc.RpcError as error:
             told = error_from_rpc(error)
             failure = f"{told.code}/{told.reason}"
+        except PatchsearchError as error:
+            failure = f"{error.code}/{error.reason}"
         seconds = time.monotonic() - began
         with self.findings.lock:
             self.findings.searches += 1
@@ -209,7 +219,9 @@ class Load:
         query = vector_of(chance.randrange(1 << 30))
         only_anchors = filter_to_proto(ImageIdPrefix(ANCHORS))
         before = self._partitions_of()
-        answer = self._asked(stub, vector_request(query, k=K, exact=True, filter=only_anchors))
+        answer = self._asked(
+            stub, vector_request(query, k=K, exact=True, filter=only_anchors), chance
+        )
         if answer is None:
             return
         found = [(hit.image_id, box_from_proto(hit.box), hit.score) for hit in answer.hits]
@@ -231,7 +243,7 @@ class Load:
 
     def _search_all(self, stub: SearchServiceStub, chance: random.Random) -> None:
         query = vector_of(chance.randrange(1 << 30))
-        answer = self._asked(stub, vector_request(query, k=K))
+        answer = self._asked(stub, vector_request(query, k=K), chance)
         if answer is None:
             return
         seen = set()
