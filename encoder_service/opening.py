@@ -14,6 +14,7 @@ from encoder_service.model_source import find_model
 from encoder_service.settings import EncoderSettings
 from patch_selection import load_saliency, load_selector
 from service_runtime.logs import logger
+from service_runtime.processors import processors
 
 if TYPE_CHECKING:
     from encoder_service.service import EncoderService
@@ -41,7 +42,7 @@ def open_service(
     import torch
 
     from encoder_service.model_loading import load_encoder
-    from encoder_service.service import make_service, processors
+    from encoder_service.service import make_service
 
     torch.set_num_threads(settings.torch_threads or processors())
     # Photos are worked on side by side already.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -28,6 +27,7 @@ from encoder_service.settings import EncoderSettings
 from encoder_service.texts import TextEncoder
 from patch_selection import SELECTORS, Saliency, Selector
 from patchsearch.encoder.v1.encoder_service_pb2_grpc import add_EncoderServiceServicer_to_server
+from service_runtime.processors import processors
 from service_runtime.server import Service
 
 SERVICE_NAME = "patchsearch.encoder.v1.EncoderService"
@@ -113,10 +113,3 @@ def make_service(
 
     service = Service(SERVICE_NAME, servicer, add_EncoderServiceServicer_to_server)
     return EncoderService(service, warm_up, close)
-
-
-def processors() -> int:
-    """Processors that this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1

@@ -10,6 +10,7 @@ from prometheus_client import CollectorRegistry
 
 from service_runtime.clients import open_channel
 from service_runtime.logs import logger
+from service_runtime.processors import processors
 from service_runtime.server import run, run_main
 from service_runtime.settings import parse_settings
 from shard_service.metrics import PartitionMetrics, RecallMetrics, WorkMetrics
@@ -39,7 +40,7 @@ def serve(argv: Sequence[str] | None = None) -> int:
         shard = Shard(
             settings.data,
             settings.partition_options(),
-            search_threads=settings.search_threads,
+            search_threads=settings.search_threads or processors(),
             observe=RecallMetrics(registry).observe,
             timings=Timings(work.committed, work.build_began, work.built),
         )

@@ -97,15 +97,11 @@ class ShardServicer(ReplicationCalls):
     ) -> pb.SearchPartitionsResponse:
         validation.check_further(len(request.further_queries))
         asked = [request, *request.further_queries]
-        queries = [query_from_proto(one) for one in asked]
-        checkpoint = checkpoint_of(context)
+        queries = [(query_from_proto(one), one.vector.fingerprint) for one in asked]
         with stage("partitions", partitions=len(request.partition_ids), queries=len(queries)):
-            answers = [
-                self._shard.search(
-                    request.partition_ids, query, one.vector.fingerprint, checkpoint, request.epoch
-                )
-                for one, query in zip(asked, queries, strict=True)
-            ]
+            answers = self._shard.search_each(
+                request.partition_ids, queries, checkpoint_of(context), request.epoch
+            )
         response, *further = [_search_response(answer) for answer in answers]
         response.further_answers.extend(further)
         return response

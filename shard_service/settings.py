@@ -49,8 +49,13 @@ class ShardSettings(ServiceSettings):
         ge=256,
         description="Patches that the first codebook needs; with fewer a partition stays exact.",
     )
-    search_threads: int = Field(
-        1, ge=1, le=256, description="Partitions that this shard searches side by side, over all."
+    search_threads: int | None = Field(
+        None,
+        ge=1,
+        le=256,
+        description="Searches of a call, one a partition and query, that run side by side, over "
+        "all calls; as many as there are processors where unset. While they take less than a "
+        "millisecond, those of a call run one after the other.",
     )
     build_threads: int = Field(1, ge=1, le=256, description="Threads that build an index.")
     recall_share: float = Field(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import sys
 import threading
+import time
 import uuid
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -39,6 +40,11 @@ from shard_service.store.meta import Identity
 from shard_service.timings import NOT_TIMED, Timings
 
 _DROP_WAIT_S = 5.0
+# Shorter searches are mostly Python, which takes turns.
+_WORTH_A_THREAD_S = 0.001
+_SMOOTHING = 0.1
+
+_Outcome = PartitionAnswer | PatchsearchError
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -46,7 +52,7 @@ class ShardAnswer:
     """The merged hits, and per partition asked for what it answered or why it did not."""
 
     hits: list[PartitionHit]
-    partitions: list[tuple[str, PartitionAnswer | PatchsearchError]]
+    partitions: list[tuple[str, _Outcome]]
 
 
 class Shard:
@@ -79,6 +85,7 @@ class Shard:
         self._slots = threading.Semaphore(1)
         self._lock: DirectoryLock | None = None
         self._ready = False
+        self._usual_s = 0.0
         self._side_by_side = (
             ThreadPoolExecutor(search_threads, thread_name_prefix="search")
             if search_threads > 1
@@ -236,28 +243,46 @@ class Shard:
         checkpoint: Checkpoint = no_checkpoint,
         epoch: int = 0,
     ) -> ShardAnswer:
-        """Searches the partitions listed, each once, and merges what they find.
+        """Searches as `search_each` does."""
+        (found,) = self.search_each(partition_ids, [(query, fingerprint)], checkpoint, epoch)
+        return found
 
-        A partition's failure is its own; InvalidArgument, which all would raise, and what
-        `checkpoint` raises end the search.
+    def search_each(
+        self,
+        partition_ids: Sequence[str],
+        queries: Sequence[tuple[PartitionQuery, str]],
+        checkpoint: Checkpoint = no_checkpoint,
+        epoch: int = 0,
+    ) -> list[ShardAnswer]:
+        """Searches the partitions listed, each once, and merges what they find, by query.
+
+        A query comes with the fingerprint of its vector's encoder. Searches that usually take a
+        while run side by side. A partition's failure is its own; InvalidArgument, which all would
+        raise, and what `checkpoint` raises end the search.
         """
-        validation.check_k(query.k)
+        for query, _ in queries:
+            validation.check_k(query.k)
 
-        def answer(partition_id: str) -> PartitionAnswer | PatchsearchError:
+        def answer(query: PartitionQuery, fingerprint: str, partition_id: str) -> _Outcome:
+            began = time.thread_time()
             try:
                 return self.partition(partition_id).search(query, fingerprint, checkpoint, epoch)
             except (InvalidArgument, DeadlineExceeded):
                 raise
             except PatchsearchError as error:
                 return error
+            finally:
+                self._usual_s += _SMOOTHING * (time.thread_time() - began - self._usual_s)
 
         wanted = list(dict.fromkeys(partition_ids))
-        if self._side_by_side is None or len(wanted) == 1:
-            answers = [answer(partition_id) for partition_id in wanted]
+        asked = [(*query, partition_id) for query in queries for partition_id in wanted]
+        pool = self._side_by_side
+        outcomes: Iterator[_Outcome]
+        if pool is None or len(asked) == 1 or self._usual_s < _WORTH_A_THREAD_S:
+            outcomes = iter([answer(*one) for one in asked])
         else:
-            answers = list(self._side_by_side.map(answer, wanted))
-        good = [one for one in answers if isinstance(one, PartitionAnswer)]
-        return ShardAnswer(merged_hits(good, query.k), list(zip(wanted, answers, strict=True)))
+            outcomes = pool.map(answer, *zip(*asked, strict=True))
+        return [_merged(wanted, [next(outcomes) for _ in wanted], query.k) for query, _ in queries]
 
     def close(self) -> None:
         """Closes every partition and lets the directory go; again is not an error."""
@@ -292,3 +317,8 @@ class Shard:
     @property
     def _parent(self) -> Path:
         return self._data / "partitions"
+
+
+def _merged(partition_ids: Sequence[str], outcomes: Sequence[_Outcome], k: int) -> ShardAnswer:
+    good = [one for one in outcomes if isinstance(one, PartitionAnswer)]
+    return ShardAnswer(merged_hits(good, k), list(zip(partition_ids, outcomes, strict=True)))

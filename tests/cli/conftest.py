@@ -6,12 +6,14 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 from PIL import Image
 
 from evaluation.scenes import generate_scene
+from patchsearch.cli.app import run as run_command
 from patchsearch.serving import EmbeddedCluster
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
@@ -61,3 +63,26 @@ def stored(run: Run, photos: Path) -> Path:
     done = run("ingest", photos)
     assert done.returncode == 1, done.stderr  # one of them is broken
     return photos
+
+
+@dataclass(frozen=True)
+class Done:
+    returncode: int
+    stdout: str
+    stderr: str
+
+
+@pytest.fixture
+def here(
+    served: str, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> Callable[..., Done]:
+    """Runs a command in this process, which is much quicker than in one of its own."""
+    monkeypatch.setenv("PATCHSEARCH_ADDRESS", served)
+    monkeypatch.setenv("COLUMNS", "200")
+
+    def here(*arguments: object) -> Done:
+        capfd.readouterr()
+        code = run_command([str(argument) for argument in arguments])
+        return Done(code, *capfd.readouterr())
+
+    return here

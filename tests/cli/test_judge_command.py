@@ -5,14 +5,11 @@ from __future__ import annotations
 import csv
 import json
 import zipfile
-from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 from PIL import Image
 
-from patchsearch.cli.app import run as run_command
 from patchsearch.exports.set_file import read_set
 
 
@@ -29,29 +26,6 @@ def answer(hits: str, tmp_path: Path) -> Path:
     path = tmp_path / "hits.json"
     path.write_text(hits, encoding="utf-8")
     return path
-
-
-@dataclass(frozen=True)
-class Done:
-    returncode: int
-    stdout: str
-    stderr: str
-
-
-@pytest.fixture
-def here(
-    served: str, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> Callable[..., Done]:
-    """Runs a command in this process, which is much quicker than in one of its own."""
-    monkeypatch.setenv("PATCHSEARCH_ADDRESS", served)
-    monkeypatch.setenv("COLUMNS", "200")
-
-    def here(*arguments: object) -> Done:
-        capfd.readouterr()
-        code = run_command([str(argument) for argument in arguments])
-        return Done(code, *capfd.readouterr())
-
-    return here
 
 
 @pytest.mark.parametrize("suffix", [".csv", ".jsonl"])

@@ -95,9 +95,9 @@ def test_no_hits_is_an_answer(run, stored: Path) -> None:
     ],
 )
 def test_bad_queries_are_refused_in_one_line(
-    run, stored: Path, arguments: list[str], status: int, said: str
+    here, stored: Path, arguments: list[str], status: int, said: str
 ) -> None:
-    done = run("search", *(argument.format(photos=stored) for argument in arguments))
+    done = here("search", *(argument.format(photos=stored) for argument in arguments))
     assert done.returncode == status
     assert said in done.stderr
     assert "Traceback" not in done.stderr

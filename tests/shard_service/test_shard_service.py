@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -19,10 +20,13 @@ from patchsearch.wire.status import error_from_rpc, error_from_status
 from patchsearch.wire.vectors import matrix_from_proto, matrix_to_proto, vector_to_proto
 from service_runtime.clients import open_channel
 from service_runtime.server import ServiceServer
+from shard_service.conversion import write_from_proto
 from shard_service.options import PartitionOptions
+from shard_service.search.query import PartitionQuery
 from shard_service.servicer import shard_service
 from shard_service.settings import ShardSettings
 from shard_service.shard import Shard
+from shard_service.store.meta import Identity
 from tests.shard_service.material import DIM, FINGERPRINT, units
 
 HALF = 1 << 63
@@ -198,6 +202,37 @@ def test_further_queries_are_answered_in_their_order(
     del asked[0].further_queries[1:]
     asked[0].further_queries[0].k = 0
     assert refused(stub.SearchPartitions, asked[0]) == ("INVALID_ARGUMENT", "K_OUT_OF_RANGE")
+
+
+@pytest.mark.parametrize("takes_long", [False, True])
+def test_searches_of_a_call_run_side_by_side_if_they_take_long(
+    tmp_path: Path, rng: np.random.Generator, monkeypatch: pytest.MonkeyPatch, takes_long: bool
+) -> None:
+    if takes_long:
+        monkeypatch.setattr("shard_service.shard._WORTH_A_THREAD_S", 0.0)
+    options = PartitionOptions(seal_patches=10**9, min_train_patches=300, map_bytes=1 << 20)
+    shard = Shard(tmp_path, options, search_threads=2)
+    shard.open()
+    shard.create(Identity("p0", 0, 2 * HALF - 1, FINGERPRINT, "test", DIM))
+    vectors = units(rng, 6)
+    for at in range(6):
+        shard.partition("p0").put(
+            [write_from_proto(message(f"i{at}", vectors[at : at + 1]))], FINGERPRINT
+        )
+    threads: set[int] = set()
+    met = threading.Event()
+
+    def checkpoint() -> None:
+        threads.add(threading.get_ident())
+        if len(threads) == 1 + takes_long:
+            met.set()
+        assert met.wait(10)
+
+    queries = [(PartitionQuery(vector, 1), FINGERPRINT) for vector in vectors]
+    answers = shard.search_each(["p0"], queries, checkpoint)
+    assert [one.hits[0].image.image_id for one in answers] == [b"i%d" % at for at in range(6)]
+    assert len(threads) == 1 + takes_long
+    shard.close()
 
 
 def test_writes_refuse_what_is_malformed(stub: ShardServiceStub, rng: np.random.Generator) -> None:
