@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 import grpc
 import numpy as np
 
+from patchsearch.errors import PatchsearchError
 from patchsearch.v1 import search_service_pb2 as pb
 from patchsearch.wire.status import error_from_rpc
 
@@ -68,8 +69,8 @@ class OpenLoop:
     def _call(self, number: int, due: float) -> None:
         try:
             answer = self._search(number)
-        except grpc.RpcError as error:
-            told = error_from_rpc(error)
+        except (grpc.RpcError, PatchsearchError) as error:
+            told = error if isinstance(error, PatchsearchError) else error_from_rpc(error)
             with self.outcomes.lock:
                 self.outcomes.failed[f"{told.code}/{told.reason}"] += 1
             return
