@@ -80,7 +80,14 @@ class FakeShard(ShardServiceServicer):
         self.searches.append(request)
         over = threading.Event()
         context.add_callback(over.set)
-        context.add_callback(lambda: None if self.go_on.is_set() else self.cancelled.set())
+
+        def left() -> None:
+            if not self.go_on.is_set():
+                self.cancelled.set()
+
+        # False: the caller is gone already.
+        if not context.add_callback(left):
+            left()
         self.runs.wait(30)
         self.go_on.wait(30)
         if self.slow_s:

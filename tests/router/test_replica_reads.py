@@ -105,14 +105,19 @@ def test_a_slow_replica_is_hedged_and_the_loser_is_cancelled(stage: Stage) -> No
     router = stage.router(shards, partitions=1, replicas=2, repair_interval_s=3600)
     warm(router)
     # Whichever is asked first: one of the two turns meets it.
+    met = 0
     for shard in shards:
+        asked = len(shard.searches)
         shard.go_on.clear()
         for _ in range(3):
             assert ids(router.stub.Search(request(), timeout=10)) == ["a"]
+        if len(shard.searches) > asked:
+            met += 1
+            assert shard.cancelled.wait(5)
         shard.go_on.set()
+    assert met
     assert count(router, "hedges_won_total") >= 1
     assert count(router, "shard_calls_total", kind="hedge") >= 1
-    assert any(shard.cancelled.wait(5) for shard in shards)
 
 
 def test_a_paused_shard_costs_a_few_hedges_and_is_left_alone_then(
