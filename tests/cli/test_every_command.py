@@ -15,6 +15,7 @@ import pytest
 import typer
 
 from patchsearch.cli.app import FAILED, UNREACHABLE, app, run
+from tests.interruptible import HEARS_SIGINT
 
 ROOT = Path(__file__).resolve().parents[2]
 # They serve until they are stopped, and so answer nothing.
@@ -59,13 +60,11 @@ def test_wrong_use_and_nobody_there_have_codes_of_their_own(
 def test_ctrl_c_is_no_failure() -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent:
         host, port = silent.getsockname()
-        command = [sys.executable, "-m", "patchsearch", "describe", "--address", f"{host}:{port}"]
+        command = [*HEARS_SIGINT, "patchsearch", "describe", "--address", f"{host}:{port}"]
         waiting = subprocess.Popen(
             command,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
-            # A shell starts what it runs in the background deaf to it, and children inherit that.
-            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
         )
         connection, _ = silent.accept()
         with connection:

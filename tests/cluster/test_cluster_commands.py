@@ -20,6 +20,7 @@ from tests.cluster.fake_cluster import FakeCluster
 from tests.cluster.printed import without_logs
 from tests.contract.cluster import serving_encoder
 from tests.contract.fake_encoder import FakeEncoder
+from tests.interruptible import HEARS_SIGINT
 
 
 def environment(place: object) -> dict[str, str]:
@@ -115,12 +116,10 @@ def test_status_tells_what_is_wrong_and_the_exit_status_too(
 
 def test_status_goes_on_until_it_is_interrupted(filled: FakeCluster) -> None:
     process = subprocess.Popen(
-        [sys.executable, "-m", "patchsearch", "cluster", "status", "--watch", "--json"],
+        [*HEARS_SIGINT, "patchsearch", "cluster", "status", "--watch", "--json"],
         stdout=subprocess.PIPE,
         text=True,
         env=environment(filled.path),
-        # A shell starts what it runs in the background deaf to it, and children inherit that.
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     assert process.stdout is not None
     with process.stdout as lines:
