@@ -99,7 +99,7 @@ class ShardServicer(ReplicationCalls):
         asked = [request, *request.further_queries]
         queries = [(query_from_proto(one), one.vector.fingerprint) for one in asked]
         with stage("partitions", partitions=len(request.partition_ids), queries=len(queries)):
-            answers = self._shard.search_each(
+            answers = self._shard.search(
                 request.partition_ids, queries, checkpoint_of(context), request.epoch
             )
         response, *further = [_search_response(answer) for answer in answers]

@@ -238,18 +238,6 @@ class Shard:
     def search(
         self,
         partition_ids: Sequence[str],
-        query: PartitionQuery,
-        fingerprint: str,
-        checkpoint: Checkpoint = no_checkpoint,
-        epoch: int = 0,
-    ) -> ShardAnswer:
-        """Searches as `search_each` does."""
-        (found,) = self.search_each(partition_ids, [(query, fingerprint)], checkpoint, epoch)
-        return found
-
-    def search_each(
-        self,
-        partition_ids: Sequence[str],
         queries: Sequence[tuple[PartitionQuery, str]],
         checkpoint: Checkpoint = no_checkpoint,
         epoch: int = 0,

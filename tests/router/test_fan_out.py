@@ -269,6 +269,24 @@ def test_every_search_of_a_batch_says_what_it_lacks(stage: Stage) -> None:
     assert error_from_status(results[1].error).reason == "COVERAGE_TOO_LOW"
 
 
+def test_a_batch_is_answered_in_time_without_a_shard_that_hangs(stage: Stage) -> None:
+    shards = [FakeShard([hit("a", 0.9)]), FakeShard([hit("b", 0.7)])]
+    router = stage.router(shards, partitions=2)
+    shards[1].go_on.clear()
+    batch = BatchSearchRequest(requests=[request(), request(k=1)])
+    began = time.monotonic()
+    results = router.stub.BatchSearch(batch, timeout=1).results
+    assert time.monotonic() - began < 2
+    assert [ids(r.response) for r in results] == [["a"], ["a"]]
+    assert [r.response.coverage.partitions_timed_out for r in results] == [1, 1]
+    assert all(r.response.coverage.degraded for r in results)
+    assert shards[1].cancelled.wait(5)
+    stage.servers[1].stop(0)
+    results = router.stub.BatchSearch(batch, timeout=10).results
+    assert [ids(r.response) for r in results] == [["a"], ["a"]]
+    assert [r.response.coverage.partitions_failed for r in results] == [1, 1]
+
+
 def test_many_searches_at_a_time_do_not_mix(stage: Stage) -> None:
     shard = FakeShard([hit(f"i{n}", 1.0 - n / 100) for n in range(50)])
     router = stage.router([shard], partitions=3)

@@ -160,7 +160,9 @@ def test_a_partition_in_the_directory_of_another_is_not_opened(
     shard.open()
     try:
         query = PartitionQuery(units(rng, 1)[0], 3)
-        outcomes = dict(shard.search(["p0", "p1", "p2", "copy"], query, FINGERPRINT).partitions)
+        outcomes = dict(
+            shard.search(["p0", "p1", "p2", "copy"], [(query, FINGERPRINT)])[0].partitions
+        )
         for name in ("p1", "copy"):
             error = outcomes[name]
             assert isinstance(error, FailedPrecondition)

@@ -247,7 +247,9 @@ def test_one_unreadable_partition_does_not_stop_the_others(
     shard = Shard(tmp_path, options)
     shard.open()
     try:
-        answer = shard.search(["p0", "broken"], PartitionQuery(units(rng, 1)[0], 3), FINGERPRINT)
+        answer = shard.search(
+            ["p0", "broken"], [(PartitionQuery(units(rng, 1)[0], 3), FINGERPRINT)]
+        )[0]
         outcomes = dict(answer.partitions)
         assert isinstance(outcomes["broken"], DataLoss)
         assert not isinstance(outcomes["p0"], Exception)

@@ -224,7 +224,9 @@ def test_searches_that_run_end_before_a_partition_is_dropped(
         workers.start(drop)
         request = pb.DescribePartitionsRequest(partition_ids=["p0"])
         until = time.monotonic() + 20
-        while one.shard.search(["p0"], PartitionQuery(units(rng, 1)[0], 5), FINGERPRINT).hits:
+        while one.shard.search(["p0"], [(PartitionQuery(units(rng, 1)[0], 5), FINGERPRINT)])[
+            0
+        ].hits:
             assert time.monotonic() < until
         assert refusal(one.stub.DescribePartitions, request)[1] == "PARTITION_NOT_FOUND"
         assert not dropped.is_set() and (tmp_path / "partitions/p0").exists()

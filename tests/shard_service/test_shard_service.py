@@ -229,7 +229,7 @@ def test_searches_of_a_call_run_side_by_side_if_they_take_long(
         assert met.wait(10)
 
     queries = [(PartitionQuery(vector, 1), FINGERPRINT) for vector in vectors]
-    answers = shard.search_each(["p0"], queries, checkpoint)
+    answers = shard.search(["p0"], queries, checkpoint)
     assert [one.hits[0].image.image_id for one in answers] == [b"i%d" % at for at in range(6)]
     assert len(threads) == 1 + takes_long
     shard.close()

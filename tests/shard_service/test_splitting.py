@@ -50,7 +50,7 @@ def test_both_halves_hold_everything_and_answer_the_same(
         for _ in range(2):
             for vector in units(rng, 5):
                 query = PartitionQuery(vector, 50, exact=True)
-                merged = one.shard.search(["low", "high"], query, FINGERPRINT)
+                merged = one.shard.search(["low", "high"], [(query, FINGERPRINT)])[0]
                 whole = one.partition.search(query, FINGERPRINT)
                 images = [(hit.image.image_id, hit.box, hit.score) for hit in merged.hits]
                 assert images == [(hit.image.image_id, hit.box, hit.score) for hit in whole.hits]
