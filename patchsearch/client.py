@@ -23,6 +23,7 @@ from patchsearch.v1 import search_service_pb2 as pb
 from patchsearch.v1.search_service_pb2_grpc import SearchServiceStub
 from patchsearch.wire import explanations, requests, results
 from patchsearch.wire.channel import DEFAULT_ADDRESS, channel_options, error_of_call
+from patchsearch.wire.in_flight import InFlightLimit
 from patchsearch.wire.ingest_flow import IngestFlow
 from patchsearch.wire.security import ChannelSecurity, client_security, open_plain_or_tls
 
@@ -40,6 +41,9 @@ class Client:
     again while nobody answers. Every failure is raised as a `PatchsearchError`: besides what
     each call lists, Unavailable UNREACHABLE (nobody at the address), DeadlineExceeded and
     ResourceExhausted OVERLOADED can come from all of them. Thread-safe; close it, or use `with`.
+
+    While servers refuse searches as OVERLOADED, the client lets fewer be under way at once, and
+    refuses the others itself in the same way (`wire.in_flight`).
 
     `tls_ca`, a PEM file of who signed the server's certificate, makes the connection TLS; `token`
     is shown with every call. `security` says both, and more: public authorities, a certificate of
@@ -67,6 +71,7 @@ class Client:
         self._metadata = tuple(chosen.metadata())
         self._channel = open_plain_or_tls(address, chosen, options)
         self._stub = SearchServiceStub(self._channel)
+        self._in_flight = InFlightLimit()
 
     def __enter__(self) -> Self:
         return self
@@ -96,7 +101,9 @@ class Client:
         FailedPrecondition ENCODER_MISMATCH, Unavailable COVERAGE_TOO_LOW.
         """
         request = requests.search_request(Query(terms, **options))
-        return results.search_result(self._call(self._stub.Search, request, timeout_s))
+        with self._in_flight.held():
+            response = self._call(self._stub.Search, request, timeout_s)
+        return results.search_result(response)
 
     def batch_search(
         self, queries: Iterable[Query | TermLike], *, timeout_s: float | None = None
@@ -106,13 +113,12 @@ class Client:
         `timeout_s` holds for each call. Raises what concerns a whole call, and InvalidArgument
         for a query that cannot be sent.
         """
-        return [
-            outcome
-            for request in requests.batch_requests(queries)
-            for outcome in results.batch_results(
-                self._call(self._stub.BatchSearch, request, timeout_s)
-            )
-        ]
+        outcomes: list[SearchResult | PatchsearchError] = []
+        for request in requests.batch_requests(queries):
+            with self._in_flight.held():
+                response = self._call(self._stub.BatchSearch, request, timeout_s)
+            outcomes += results.batch_results(response)
+        return outcomes
 
     def ingest(
         self,

@@ -26,6 +26,7 @@ from patchsearch.v1.search_service_pb2_grpc import SearchServiceStub
 from patchsearch.wire import explanations, requests, results
 from patchsearch.wire.addresses import channel_target
 from patchsearch.wire.channel import DEFAULT_ADDRESS, channel_options, error_of_call
+from patchsearch.wire.in_flight import InFlightLimit
 from patchsearch.wire.ingest_flow import IngestFlow
 from patchsearch.wire.security import ChannelSecurity, client_security
 
@@ -65,6 +66,7 @@ class AsyncClient:
             else grpc.aio.secure_channel(target.name, credentials, options)
         )
         self._stub = SearchServiceStub(self._channel)
+        self._in_flight = InFlightLimit()
 
     async def __aenter__(self) -> Self:
         return self
@@ -89,7 +91,9 @@ class AsyncClient:
     ) -> SearchResult:
         """See `Client.search`."""
         request = await asyncio.to_thread(requests.search_request, Query(terms, **options))
-        return results.search_result(await self._call(self._stub.Search, request, timeout_s))
+        with self._in_flight.held():
+            response = await self._call(self._stub.Search, request, timeout_s)
+        return results.search_result(response)
 
     async def batch_search(
         self, queries: Iterable[Query | TermLike], *, timeout_s: float | None = None
@@ -98,7 +102,8 @@ class AsyncClient:
         batches = requests.batch_requests(queries)
         outcomes: list[SearchResult | PatchsearchError] = []
         while (request := await asyncio.to_thread(next, batches, None)) is not None:
-            response = await self._call(self._stub.BatchSearch, request, timeout_s)
+            with self._in_flight.held():
+                response = await self._call(self._stub.BatchSearch, request, timeout_s)
             outcomes += results.batch_results(response)
         return outcomes
 

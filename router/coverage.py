@@ -66,6 +66,11 @@ class PartitionSizes:
         with self._lock:
             return self._patches.get(partition_id, 0)
 
+    def total(self, partitions: Iterable[Partition]) -> int:
+        """Patches of these together, without those of partitions never heard of."""
+        with self._lock:
+            return sum(self._patches.get(partition.id, 0) for partition in partitions)
+
 
 def summarise(outcomes: Sequence[PartitionOutcome], sizes: PartitionSizes) -> Coverage:
     """The coverage of an answer made of these outcomes, one per partition of the placement.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -19,12 +20,15 @@ from patchsearch.wire.vectors import vector_to_proto
 from placement.document import Partition, Placement, hash_of
 from router.call_scope import CallScope
 from router.coverage import PartitionOutcome, PartitionState
+from router.merge import Key, rank
 from router.partition_reads import PartitionReads
 from router.query import SearchQuery
 from router.reading import Answer, ReadResult
 
 Request = shard_service_pb2.SearchPartitionsRequest
 Response = shard_service_pb2.SearchPartitionsResponse
+
+_BEFORE_ALL: Key = (-math.inf, b"", 0, 0, 0, 0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +42,14 @@ class FanOutResult:
     """One per partition of the placement."""
     placement: Placement
     """The newest that was used."""
+    sure_until: Key | None
+    """No hit up to this place of the order is missing in `runs`; None: no hit at all is."""
+
+    def lacks_none_of(self, hits: Sequence[search_service_pb2.Hit], k: int) -> bool:
+        """Whether `hits`, the first `k` of `runs`, are the first of all that answered."""
+        if self.sure_until is None:
+            return True
+        return len(hits) == k and rank(hits[-1]) <= self.sure_until
 
 
 class FanOut:
@@ -56,17 +68,20 @@ class FanOut:
         placement: Placement,
         scope: CallScope,
         reserve_s: float,
+        collection_patches: int = 0,
     ) -> list[FanOutResult]:
         """Asks a replica of every partition, and others where that one fails or is slow, until all
         have answered or the time less `reserve_s` is over; a result per query, in their order.
 
         All queries are one call at each shard. `vectors` are (d,) float32 of unit length, one a
-        query. What goes wrong is in the outcomes of the partitions. Raises DeadlineExceeded only
-        when no time is left to ask, and PatchsearchError CANCELLED when the caller is gone.
+        query. With `collection_patches`, those of the whole placement, each partition answers its
+        likely share of the hits (`FanOutResult.sure_until`). What goes wrong is in the outcomes of
+        the partitions. Raises DeadlineExceeded only when no time is left to ask, and
+        PatchsearchError CANCELLED when the caller is gone.
         """
         read = _SearchRead(
             [
-                _shard_request(vector, fingerprint, query)
+                _shard_request(vector, fingerprint, query, collection_patches)
                 for vector, query in zip(vectors, queries, strict=True)
             ],
             reserve_s,
@@ -75,18 +90,23 @@ class FanOut:
         result = reads.run(read, placement.partitions, placement, scope, reserve_s)
         if _must_ask_each(result, len(queries)):
             return [
-                self.search([vector], fingerprint, [query], placement, scope, reserve_s)[0]
+                self.search(
+                    [vector], fingerprint, [query], placement, scope, reserve_s, collection_patches
+                )[0]
                 for vector, query in zip(vectors, queries, strict=True)
             ]
         missed = [_missed(partition, error) for partition, error in result.missed]
         results = []
         for place in range(len(queries)):
-            runs, outcomes = [], missed.copy()
+            runs, outcomes, ends = [], missed.copy(), []
             for answer in result.answers:
                 response = _response(answer, place)
                 runs.append(_hits(response, answer.elsewhere))
                 outcomes.extend(_outcomes(response, answer.counted))
-            results.append(FanOutResult(runs, outcomes, result.placement))
+                if response.more:
+                    ends.append(rank(response.hits[-1]) if response.hits else _BEFORE_ALL)
+            sure_until = min(ends, default=None)
+            results.append(FanOutResult(runs, outcomes, result.placement, sure_until))
         return results
 
 
@@ -130,7 +150,9 @@ class _SearchRead:
         return errors
 
 
-def _shard_request(vector: NDArray[np.float32], fingerprint: str, query: SearchQuery) -> Request:
+def _shard_request(
+    vector: NDArray[np.float32], fingerprint: str, query: SearchQuery, collection_patches: int
+) -> Request:
     return Request(
         vector=vector_to_proto(vector, fingerprint),
         k=query.k,
@@ -141,6 +163,8 @@ def _shard_request(vector: NDArray[np.float32], fingerprint: str, query: SearchQ
         filter=None if query.filter is None else filter_to_proto(query.filter),
         ef=query.ef,
         nprobe=query.nprobe,
+        # Overlapping patches of one image are many, and all in one partition.
+        collection_patches=0 if query.keep_overlapping else collection_patches,
     )
 
 

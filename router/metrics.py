@@ -49,6 +49,11 @@ class RouterMetrics:
             "Searches answered without some partition.",
             registry=registry,
         )
+        self._asked_again = Counter(
+            "patchsearch_router_searches_asked_again",
+            "Searches that asked partitions for all hits, as one held more than its share.",
+            registry=registry,
+        )
         self._coverage = Gauge(
             "patchsearch_router_coverage_ratio",
             "Partitions that answered the last search, of all.",
@@ -101,6 +106,10 @@ class RouterMetrics:
     def hedge_won(self) -> None:
         """A hedge answered first."""
         self._hedges_won.inc()
+
+    def asked_again(self) -> None:
+        """A partition held more of the hits than its share."""
+        self._asked_again.inc()
 
     def searched(self, seconds: float, answered: int, total: int) -> None:
         """A search's fan-out took so long and reached so many partitions of all."""

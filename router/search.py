@@ -200,35 +200,59 @@ class Searcher:
     ) -> list[SearchAnswer | PatchsearchError]:
         """An outcome for each; raises what `FanOut.search` raises."""
         began = time.perf_counter()
+        patches = self._sizes.total(placement.partitions)
+        found = self._ask(group, collection, placement, scope, patches)
+        asked_s = time.perf_counter() - began
+        outcomes: list[SearchAnswer | PatchsearchError] = []
+        for one, result in zip(group, found, strict=True):
+            try:
+                merging, fan_out_s = time.perf_counter(), asked_s
+                hits = _first(result, one.query.k)
+                if not result.lacks_none_of(hits, one.query.k):
+                    # A partition holds more of them than its share: all of each, then.
+                    self._metrics.asked_again()
+                    (result,) = self._ask([one], collection, placement, scope)
+                    fan_out_s += time.perf_counter() - merging
+                    merging = time.perf_counter()
+                    hits = _first(result, one.query.k)
+                outcomes.append(self._answer(one, result, hits, fan_out_s, _since_ms(merging)))
+            except PatchsearchError as error:
+                outcomes.append(error)
+        return outcomes
+
+    def _ask(
+        self,
+        group: Sequence[_Prepared],
+        collection: Collection,
+        placement: Placement,
+        scope: CallScope,
+        collection_patches: int = 0,
+    ) -> list[FanOutResult]:
         with stage("fan-out", partitions=len(placement.partitions), queries=len(group)):
-            found = self._fan_out.search(
+            return self._fan_out.search(
                 [one.vector for one in group],
                 collection.fingerprint,
                 [one.query for one in group],
                 placement,
                 scope,
                 self._reserve_s,
+                collection_patches,
             )
-        fan_out_s = time.perf_counter() - began
-        outcomes: list[SearchAnswer | PatchsearchError] = []
-        for one, result in zip(group, found, strict=True):
-            try:
-                outcomes.append(self._merge(one, result, fan_out_s))
-            except PatchsearchError as error:
-                outcomes.append(error)
-        return outcomes
 
-    def _merge(self, prepared: _Prepared, found: FanOutResult, fan_out_s: float) -> SearchAnswer:
+    def _answer(
+        self,
+        prepared: _Prepared,
+        found: FanOutResult,
+        hits: list[search_service_pb2.Hit],
+        fan_out_s: float,
+        merge_ms: float,
+    ) -> SearchAnswer:
         """Raises what `check_coverage` raises."""
-        query = prepared.query
-        began = time.perf_counter()
         answered = [o for o in found.outcomes if o.state is PartitionState.ANSWERED]
         self._sizes.learn({o.partition.id: o.patches for o in answered})
         coverage = summarise(found.outcomes, self._sizes)
         self._metrics.searched(fan_out_s, coverage.partitions_answered, coverage.partitions_total)
-        check_coverage(coverage, found.outcomes, query.min_coverage)
-        with stage("merge", runs=len(found.runs)):
-            hits = merge_hits(found.runs, query.k)
+        check_coverage(coverage, found.outcomes, prepared.query.min_coverage)
         warnings = prepared.warnings
         if coverage.degraded:
             warnings = (*warnings, missing(found.outcomes))
@@ -240,11 +264,16 @@ class Searcher:
             timings=Timings(
                 encode_ms=prepared.encode_ms,
                 fan_out_ms=fan_out_s * 1e3,
-                merge_ms=_since_ms(began),
+                merge_ms=merge_ms,
                 total_ms=_since_ms(prepared.began),
             ),
             warnings=warnings,
         )
+
+
+def _first(found: FanOutResult, k: int) -> list[search_service_pb2.Hit]:
+    with stage("merge", runs=len(found.runs)):
+        return merge_hits(found.runs, k)
 
 
 def _groups(ready: Sequence[tuple[int, _Prepared]]) -> list[list[tuple[int, _Prepared]]]:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from bisect import bisect_right
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -21,7 +22,6 @@ class PartitionHit(NamedTuple):
     score: float
     suppressed: tuple[tuple[BoxTuple, float], ...]
 
-    @property
     def order(self) -> tuple[float, bytes, BoxTuple]:
         """Sorts hits: best score first, then image_id by bytes, then box."""
         return -self.score, self.image.image_id, self.box
@@ -29,11 +29,13 @@ class PartitionHit(NamedTuple):
 
 @dataclass(frozen=True, eq=False, slots=True)
 class PartitionAnswer:
-    """At most k hits in order; the patches they were chosen from; how many were scored."""
+    """At most k hits in order; the patches they were chosen from; how many were scored; whether
+    these are the first hits only, and there may be more among the best k."""
 
     hits: tuple[PartitionHit, ...]
     patches: int
     candidates_read: int
+    more: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +67,15 @@ class PartitionState:
     newest_version: int
 
 
-def merged_hits(answers: Iterable[PartitionAnswer], k: int) -> list[PartitionHit]:
-    """The best `k` hits of several partitions; exact, because an image is in one of them alone."""
-    hits = [hit for answer in answers for hit in answer.hits]
-    return sorted(hits, key=lambda hit: hit.order)[:k]
+def merged_hits(answers: Sequence[PartitionAnswer], k: int) -> tuple[list[PartitionHit], bool]:
+    """The best hits of several partitions, and whether there may be more of the best `k`.
+
+    They are exact, because an image is in one partition alone: where a partition may have more,
+    nothing is told that comes after the last of its hits.
+    """
+    hits = sorted((hit for answer in answers for hit in answer.hits), key=PartitionHit.order)[:k]
+    ends = [answer.hits[-1].order() for answer in answers if answer.more]
+    if not ends:
+        return hits, False
+    sure = bisect_right(hits, min(ends), key=PartitionHit.order)
+    return hits[:sure], sure < k

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 
 import numpy as np
 
@@ -83,29 +84,29 @@ def query_from_proto(message: pb.SearchPartitionsRequest) -> PartitionQuery:
         ef=check_ef(message.ef) if message.HasField("ef") else None,
         nprobe=check_nprobe(message.nprobe) if message.HasField("nprobe") else None,
         filter=filter_from_proto(message.filter) if message.HasField("filter") else None,
+        collection_patches=message.collection_patches,
     )
 
 
-def hit_to_proto(hit: PartitionHit) -> search_service_pb2.Hit:
-    """The message of a hit."""
-    image = hit.image
-    message = search_service_pb2.Hit(
-        image_id=image.image_id.decode("utf-8"),
-        box=_box(hit.box),
-        level=hit.level,
-        score=hit.score,
-        score_kind=types_pb2.SCORE_KIND_EXACT,
-        uri=image.uri,
-        image_width=image.width,
-        image_height=image.height,
-        suppressed=[
-            search_service_pb2.SuppressedPatch(box=_box(box), score=score)
-            for box, score in hit.suppressed
-        ],
-    )
-    if image.metadata:
-        message.metadata.ParseFromString(image.metadata)
-    return message
+def add_hits(message: pb.SearchPartitionsResponse, hits: Iterable[PartitionHit]) -> None:
+    """Puts hits into an answer; messages made in their place take less than half the time of those
+    that are copied there."""
+    add = message.hits.add
+    for image, box, level, score, suppressed in hits:
+        hit = add(
+            image_id=image.image_id.decode("utf-8"),
+            level=level,
+            score=score,
+            score_kind=types_pb2.SCORE_KIND_EXACT,
+            uri=image.uri,
+            image_width=image.width,
+            image_height=image.height,
+        )
+        _set_box(hit.box, box)
+        if image.metadata:
+            hit.metadata.ParseFromString(image.metadata)
+        for other, its_score in suppressed:
+            _set_box(hit.suppressed.add(score=its_score).box, other)
 
 
 def image_to_proto(
@@ -173,6 +174,5 @@ def state_to_proto(state: PartitionState, disk_bytes: int) -> pb.PartitionDescri
     )
 
 
-def _box(box: BoxTuple) -> types_pb2.Box:
-    x, y, w, h = box
-    return types_pb2.Box(x=x, y=y, w=w, h=h)
+def _set_box(message: types_pb2.Box, box: BoxTuple) -> None:
+    message.x, message.y, message.w, message.h = box

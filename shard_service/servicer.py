@@ -16,7 +16,7 @@ from shard_service import validation
 from shard_service.answers import PartitionAnswer
 from shard_service.call_time import checkpoint_of
 from shard_service.conversion import (
-    hit_to_proto,
+    add_hits,
     image_to_proto,
     query_from_proto,
     state_to_proto,
@@ -102,8 +102,10 @@ class ShardServicer(ReplicationCalls):
             answers = self._shard.search(
                 request.partition_ids, queries, checkpoint_of(context), request.epoch
             )
-        response, *further = [_search_response(answer) for answer in answers]
-        response.further_answers.extend(further)
+        response = pb.SearchPartitionsResponse()
+        _fill(response, answers[0])
+        for answer in answers[1:]:
+            _fill(response.further_answers.add(), answer)
         return response
 
     def GetImages(
@@ -219,11 +221,10 @@ def _stored_versions(outcomes: Sequence[Outcome]) -> list[int]:
     return [0 if outcome.after is None else outcome.after.version for outcome in outcomes]
 
 
-def _search_response(answer: ShardAnswer) -> pb.SearchPartitionsResponse:
-    return pb.SearchPartitionsResponse(
-        hits=[hit_to_proto(hit) for hit in answer.hits],
-        partitions=[_result(*outcome) for outcome in answer.partitions],
-    )
+def _fill(response: pb.SearchPartitionsResponse, answer: ShardAnswer) -> None:
+    add_hits(response, answer.hits)
+    response.more = answer.more
+    response.partitions.extend(_result(*outcome) for outcome in answer.partitions)
 
 
 def _result(partition_id: str, outcome: PartitionAnswer | PatchsearchError) -> pb.PartitionResult:

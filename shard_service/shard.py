@@ -11,6 +11,7 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 
 from patchsearch.errors import (
@@ -49,9 +50,11 @@ _Outcome = PartitionAnswer | PatchsearchError
 
 @dataclass(frozen=True, eq=False, slots=True)
 class ShardAnswer:
-    """The merged hits, and per partition asked for what it answered or why it did not."""
+    """The merged hits, whether there may be more of the best k, and per partition asked for what it
+    answered or why it did not."""
 
     hits: list[PartitionHit]
+    more: bool
     partitions: list[tuple[str, _Outcome]]
 
 
@@ -251,25 +254,29 @@ class Shard:
         for query, _ in queries:
             validation.check_k(query.k)
 
-        def answer(query: PartitionQuery, fingerprint: str, partition_id: str) -> _Outcome:
+        def answers(asked: Sequence[tuple[PartitionQuery, str, str]]) -> list[_Outcome]:
+            outcomes: list[_Outcome] = []
+            # To ask for this takes as long as a tenth of a short search.
             began = time.thread_time()
-            try:
-                return self.partition(partition_id).search(query, fingerprint, checkpoint, epoch)
-            except (InvalidArgument, DeadlineExceeded):
-                raise
-            except PatchsearchError as error:
-                return error
-            finally:
-                self._usual_s += _SMOOTHING * (time.thread_time() - began - self._usual_s)
+            for query, fingerprint, partition_id in asked:
+                try:
+                    partition = self.partition(partition_id)
+                    outcomes.append(partition.search(query, fingerprint, checkpoint, epoch))
+                except (InvalidArgument, DeadlineExceeded):
+                    raise
+                except PatchsearchError as error:
+                    outcomes.append(error)
+            each_s = (time.thread_time() - began) / max(1, len(asked))
+            self._usual_s += _SMOOTHING * (each_s - self._usual_s)
+            return outcomes
 
         wanted = list(dict.fromkeys(partition_ids))
         asked = [(*query, partition_id) for query in queries for partition_id in wanted]
         pool = self._side_by_side
-        outcomes: Iterator[_Outcome]
         if pool is None or len(asked) == 1 or self._usual_s < _WORTH_A_THREAD_S:
-            outcomes = iter([answer(*one) for one in asked])
+            outcomes = iter(answers(asked))
         else:
-            outcomes = pool.map(answer, *zip(*asked, strict=True))
+            outcomes = chain.from_iterable(pool.map(answers, [[one] for one in asked]))
         return [_merged(wanted, [next(outcomes) for _ in wanted], query.k) for query, _ in queries]
 
     def close(self) -> None:
@@ -309,4 +316,4 @@ class Shard:
 
 def _merged(partition_ids: Sequence[str], outcomes: Sequence[_Outcome], k: int) -> ShardAnswer:
     good = [one for one in outcomes if isinstance(one, PartitionAnswer)]
-    return ShardAnswer(merged_hits(good, k), list(zip(partition_ids, outcomes, strict=True)))
+    return ShardAnswer(*merged_hits(good, k), list(zip(partition_ids, outcomes, strict=True)))

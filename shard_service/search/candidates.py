@@ -7,7 +7,7 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-from shard_service.search.query import PartitionQuery
+from shard_service.search.query import PartitionQuery, Share
 from shard_service.segments.row_table import Segment
 from shard_service.segments.selection import Selection
 
@@ -30,12 +30,15 @@ class CandidateSource:
     compared. Not thread-safe.
     """
 
-    def __init__(self, segment: Segment, selection: Selection, query: PartitionQuery) -> None:
+    def __init__(
+        self, segment: Segment, selection: Selection, query: PartitionQuery, share: Share
+    ) -> None:
         self.bound = np.inf
         self.read = 0
         self._segment = segment
         self._selection = selection
         self._query = query
+        self._share = share
         self._scans = query.exact or selection.count == 0
 
     def more(self, count: int) -> NDArray[np.int64]:
@@ -51,9 +54,11 @@ class CandidateSource:
 
     def _nearest(self, count: int) -> NDArray[np.int64] | None:
         query = self._query
-        wanted = self._segment.candidates(count)
+        of_all = math.ceil(count * self._share.spread)
+        wanted = self._segment.candidates(of_all)
         if wanted and query.oversample is not None:
-            wanted = math.ceil(count * query.oversample)
+            wanted = math.ceil(of_all * query.oversample)
+        wanted = self._share.candidates(wanted)
         if not 0 < wanted * _SCAN_SHARE < self._selection.count:
             return None
         rows = self._segment.nearest(query.vector, wanted, self._selection, query.ef, query.nprobe)

@@ -52,15 +52,18 @@ class PartitionSearch:
         self._images = HitImages(store)
 
     def search(self, query: PartitionQuery, checkpoint: Callable[[], None]) -> PartitionAnswer:
-        """The best `query.k` patches; `checkpoint` is called now and then and may raise."""
+        """The best `query.k` patches, or this partition's share of them; `checkpoint` is called now
+        and then and may raise."""
         attempt = 1
         while True:
             snapshot, selections = self._selected(query.filter)
-            ranking = search_segments(snapshot.segments, selections, query, checkpoint)
+            asked, share = query.shared_out(snapshot.patches)
+            ranking = search_segments(snapshot.segments, selections, asked, checkpoint, share)
             hits, complete = self._images.hits(ranking.rows)
             if complete or attempt == _ATTEMPTS:
-                self._searched(query, snapshot, selections, ranking)
-                return PartitionAnswer(hits, snapshot.patches, ranking.candidates_read)
+                self._searched(asked, snapshot, selections, ranking)
+                more = asked.k < query.k and len(ranking.rows) == asked.k
+                return PartitionAnswer(hits, snapshot.patches, ranking.candidates_read, more)
             attempt += 1
             self._segments.wait_newer(snapshot.number, _NEWER_S)
 

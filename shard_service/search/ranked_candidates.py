@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from shard_service.index.half_rows import MOST_SINGLE_ROWS
 from shard_service.index.scattered_reads import AVAILABLE
 from shard_service.search.candidates import CandidateSource
-from shard_service.search.query import PartitionQuery
+from shard_service.search.query import ALL, PartitionQuery, Share
 from shard_service.search.rank_kernel import overlooked, rank, read_and_settle, told
 from shard_service.segments.row_table import RowTable, Segment
 from shard_service.segments.selection import Selection
@@ -48,18 +48,25 @@ class RankedRow(NamedTuple):
 class RankedCandidates:
     """See above; grows round by round. `kept_scores` descend. Not thread-safe.
 
-    `alone`: no other segment is searched, so that every kept row is a hit.
+    `alone`: no other segment is searched, so that every kept row is a hit. `share`: of what is
+    asked of a collection; fewer candidates are enough for a part of it.
     """
 
     def __init__(
-        self, segment: Segment, selection: Selection, query: PartitionQuery, *, alone: bool
+        self,
+        segment: Segment,
+        selection: Selection,
+        query: PartitionQuery,
+        *,
+        alone: bool,
+        share: Share = ALL,
     ) -> None:
         self._segment = segment
         self._query = query
         self._alone = alone
         self._vector = query.vector.astype(np.float64)
         self._threshold = -np.inf if query.score_threshold is None else query.score_threshold
-        self._source = CandidateSource(segment, selection, query)
+        self._source = CandidateSource(segment, selection, query, share)
         self._rows = _NO_ROWS
         self._scores = self.kept_scores = self._behind_scores = _NO_SCORES
         self._dry = False

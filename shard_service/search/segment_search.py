@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from shard_service.search.query import PartitionQuery
+from shard_service.search.query import ALL, PartitionQuery, Share
 from shard_service.search.ranked_candidates import BoxTuple, RankedCandidates, RankedRow
 from shard_service.segments.row_table import Segment
 from shard_service.segments.selection import Selection
@@ -28,17 +28,19 @@ def search_segments(
     selections: Sequence[Selection],
     query: PartitionQuery,
     checkpoint: Callable[[], None],
+    share: Share = ALL,
 ) -> Ranking:
     """The best `query.k` of the selected rows of `segments`; fewer only when there are no more.
 
     Scores are exact, whatever the index said. A hit's suppressed patches are all patches of its
     image that overlap it and reach the threshold, candidates or not. `checkpoint` is called between
-    rounds and may raise to give up. Thread-safe; releases the GIL in the heavy parts, and there
-    alone: each time that it is taken back, other threads may have had it for a while.
+    rounds and may raise to give up; `share` says how many candidates are enough. Thread-safe;
+    releases the GIL in the heavy parts, and there alone: each time that it is taken back, other
+    threads may have had it for a while.
     """
     # An image is in one segment alone, so what each keeps for itself need only be merged.
     asked = [
-        RankedCandidates(segment, selection, query, alone=len(segments) == 1)
+        RankedCandidates(segment, selection, query, alone=len(segments) == 1, share=share)
         for segment, selection in zip(segments, selections, strict=True)
     ]
     unsettled = asked

@@ -43,6 +43,8 @@ class FakeShard(ShardServiceServicer):
         self.searches: list[pb.SearchPartitionsRequest] = []
         self.answers_further = True
         """Whether it is of a release that reads further queries."""
+        self.share: int | None = None
+        """The most hits it tells a query that asks for its share of them."""
         self.largest: int | None = None
         """Hits of all answers of a call, beyond which that is refused as too large a message."""
         self.cancelled = threading.Event()
@@ -110,6 +112,9 @@ class FakeShard(ShardServiceServicer):
             asked, place = set(request.partition_ids), self.only_own.partition_of
             hits = [hit for hit in hits if place(hit.image_id).id in asked]
         response = pb.SearchPartitionsResponse(hits=hits[: query.k])
+        if self.share is not None and query.collection_patches:
+            response.more = len(response.hits) > self.share
+            del response.hits[self.share :]
         for partition_id in request.partition_ids:
             result = response.partitions.add(partition_id=partition_id, patches=self.patches)
             if partition_id in self.refused:

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 import grpc
 import numpy as np
 
+from patchsearch import SearchResult
 from patchsearch.errors import PatchsearchError
 from patchsearch.v1 import search_service_pb2 as pb
 from patchsearch.wire.status import error_from_rpc
@@ -40,7 +41,10 @@ class OpenLoop:
     """Calls `search(i)` at `rate` a second from `threads` threads until it is left."""
 
     def __init__(
-        self, search: Callable[[int], pb.SearchResponse], rate: float, threads: int = 32
+        self,
+        search: Callable[[int], pb.SearchResponse | SearchResult],
+        rate: float,
+        threads: int = 32,
     ) -> None:
         self.outcomes = Outcomes()
         self._search = search

@@ -19,6 +19,7 @@ from pathlib import Path
 
 import grpc
 
+from patchsearch import Client, Query, SearchResult, VectorTerm
 from patchsearch.errors import PatchsearchError
 from patchsearch.v1 import search_service_pb2 as pb
 from patchsearch.v1.search_service_pb2_grpc import SearchServiceStub
@@ -28,9 +29,9 @@ from tests.chaos.cluster.growth import fill
 from tests.chaos.cluster.open_loop import OpenLoop
 from tests.chaos.cluster.world import Shape, running_world
 from tests.contract.doors import vector_request
-from tests.contract.fake_encoder import vector_of
+from tests.contract.fake_encoder import FINGERPRINT, vector_of
 
-Search = Callable[[int], pb.SearchResponse]
+Search = Callable[[int], pb.SearchResponse | SearchResult]
 _THREADS = 16
 
 
@@ -44,6 +45,11 @@ def main() -> int:
     arguments.add_argument(
         "--joint", action="store_true", help="searches that shards are asked for together"
     )
+    arguments.add_argument(
+        "--client",
+        action="store_true",
+        help="send with the client library, which holds calls back, instead of a bare channel",
+    )
     arguments.add_argument("--json", type=Path, default=None)
     chosen = arguments.parse_args()
     flags = ("--map-gb", "0.1", "--profile", "exact")
@@ -52,10 +58,15 @@ def main() -> int:
         tempfile.TemporaryDirectory(prefix="cluster-overload-") as room,
         running_world(Path(room), shape) as world,
         open_channel(world.routers[0].address, max_attempts=1) as channel,
+        Client(world.routers[0].address, timeout_s=chosen.deadline_s) as client,
     ):
         fill(world, chosen.patches, compact=False)
-        stub = SearchServiceStub(channel)
-        search = partial(_search, stub, chosen.batch, not chosen.joint, chosen.deadline_s)
+        exact = not chosen.joint
+        search: Search = partial(
+            _search, SearchServiceStub(channel), chosen.batch, exact, chosen.deadline_s
+        )
+        if chosen.client:
+            search = partial(_client_search, client, chosen.batch, exact)
         idle_ms = _alone(search, 50)
         capacity = _closed_loop(search, chosen.seconds)
         pid = world.routers[0].pid
@@ -102,6 +113,18 @@ def _search(
         if result.HasField("error"):
             raise error_from_status(result.error)
     return results[0].response
+
+
+def _client_search(client: Client, batch: int, exact: bool, number: int) -> SearchResult:
+    """As `_search`, by the client library."""
+    terms = [VectorTerm(vector_of(number * batch + at), FINGERPRINT) for at in range(batch)]
+    if batch == 1:
+        return client.search(*terms, k=16, exact=exact)
+    results = client.batch_search(Query((term,), k=16, exact=exact) for term in terms)
+    for result in results:
+        if isinstance(result, PatchsearchError):
+            raise result
+    return results[0]  # type: ignore[return-value]
 
 
 def _alone(search: Search, times: int) -> float:
