@@ -27,7 +27,7 @@ from service_runtime.stages import stage
 class EncodedPhoto:
     """A photo's size when upright, its patches (at least one) and their unit vectors, row by row.
 
-    `selection` names selector and saliency model: `hierarchical-filtered/spectral-residual`.
+    `selection` names selector and saliency model: `hierarchical-filtered/simplenet-mini`.
     """
 
     width: int

@@ -37,8 +37,8 @@ class EncoderSettings(ServiceSettings):
         "hierarchical-filtered", description="Patch selector for photos that ask for none."
     )
     saliency: str = Field(
-        "spectral-residual",
-        description="Saliency model for patch selection: spectral-residual, simplenet-mini, or one "
+        "simplenet-mini",
+        description="Saliency model for patch selection: simplenet-mini, spectral-residual, or one "
         "in a file: simplenet:FILE, litert:FILE, onnx:FILE.",
     )
     max_batch: int | None = Field(

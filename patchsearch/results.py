@@ -197,7 +197,7 @@ class StoredImage:
     """What is stored of an image, without its patches.
 
     `digest` is SHA-256 of its content; `selection` names the selector and the saliency model that
-    chose its patches, such as `hierarchical-filtered/spectral-residual`.
+    chose its patches, such as `hierarchical-filtered/simplenet-mini`.
     """
 
     image_id: str

@@ -17,10 +17,10 @@ from patch_selection.saliency.interface import RawSaliency, Saliency
 from patch_selection.saliency.spectral_residual import SpectralResidual
 from patchsearch.errors import InvalidArgument
 
-DEFAULT_SALIENCY = "spectral-residual"
 BUNDLED_NETWORK = "simplenet-mini"
+DEFAULT_SALIENCY = BUNDLED_NETWORK
 
-SALIENCY_MODELS = ("spectral-residual", BUNDLED_NETWORK)
+SALIENCY_MODELS = (BUNDLED_NETWORK, "spectral-residual")
 """The models that come with the package."""
 
 

@@ -54,7 +54,7 @@ def test_get_encoder(stub):
     card = stub.GetEncoder(pb.GetEncoderRequest(), timeout=TIMEOUT_S)
     assert (card.name, card.fingerprint, card.dim) == ("fake", "f" * 32, 512)
     assert (card.device, card.precision) == ("cpu", "float32")
-    assert (card.selector, card.saliency) == ("multisize-filtered", "spectral-residual")
+    assert (card.selector, card.saliency) == ("multisize-filtered", "simplenet-mini")
     assert list(card.selectors) == list(SELECTORS)
     assert card.limits.max_image_pixels == 64_000_000
     assert card.limits.min_crop_side == 8
@@ -182,7 +182,7 @@ class TestPhotos:
         answer = stub.SelectAndEncode(request, timeout=TIMEOUT_S)
         used = name or "multisize-filtered"
         assert (answer.width, answer.height) == (640, 360)
-        assert answer.selection == f"{used}/spectral-residual"
+        assert answer.selection == f"{used}/simplenet-mini"
         expected = select_patches(street, load_saliency(), load_selector(used)).patches
         assert [box_from_proto(p.box) for p in answer.patches] == [p.box for p in expected]
         assert [p.level for p in answer.patches] == [p.level for p in expected]

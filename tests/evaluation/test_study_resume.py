@@ -25,7 +25,10 @@ VOLATILE = ("run", "timings")
 
 
 def arguments(folder: Path, out: Path) -> list[str]:
-    options = "--no-search --selectors multisize-filtered,hierarchical-filtered --workers 1"
+    options = (
+        "--no-search --selectors multisize-filtered,hierarchical-filtered --workers 1"
+        " --saliency spectral-residual"
+    )
     return ["evaluate", str(folder), *options.split(), "--report", str(out)]
 
 

@@ -19,7 +19,12 @@ from patchsearch.cli.app import run
 from tests.evaluation.study_folders import BROKEN, add_odd_photos, put_scenes
 
 THESIS = ["baseline-unfiltered", "baseline-filtered", "multisize-filtered", "hierarchical-filtered"]
-QUICK = "--workers 1 --min-objects 2 --queries-per-class 3 --profiles none --studies none".split()
+QUICK = (
+    "--workers 1 --min-objects 2 --queries-per-class 3 --profiles none --studies none"
+    " --saliency spectral-residual"
+).split()
+
+SALIENCY = load_saliency("spectral-residual")
 
 
 @pytest.fixture(scope="module")
@@ -53,7 +58,7 @@ def test_the_head_says_what_was_measured(results: dict[str, Any]) -> None:
     assert 0 < about["objects_counted"] <= about["objects"]
     assert results["encoder"]["name"] == "mini"
     assert results["encoder"]["fingerprint"].endswith("-float32")
-    assert results["saliency"]["name"] == load_saliency().name
+    assert results["saliency"]["name"] == SALIENCY.name
     assert results["run"]["seconds"] > 0
 
 
@@ -75,13 +80,13 @@ def test_selectors_stand_beside_their_controls(folder: Path, results: dict[str, 
         chance = rows[f"uniform-random:{name}"]
         assert chance["patches_per_image"] == pytest.approx(rows[name]["patches_per_image"])
 
-    saliency, found, patches, photos = load_saliency(), [], 0, 0
+    found, patches, photos = [], 0, 0
     for photo in load_dataset(folder).photos:
         try:
             pixels = read_photo(photo.path)
         except PhotoRefused:
             continue
-        boxes = [p.box for p in select_patches(pixels, saliency, SELECTORS[names[3]]).patches]
+        boxes = [p.box for p in select_patches(pixels, SALIENCY, SELECTORS[names[3]]).patches]
         photos, patches = photos + 1, patches + len(boxes)
         counted = [one for one in photo.objects if one.counted]
         found += [any(captures_any(box, [one.box]) for box in boxes) for one in counted]
@@ -152,7 +157,8 @@ def test_files_lie_beside_each_other(report: Path, results: dict[str, Any]) -> N
 def test_a_quick_look_without_searches_uses_what_is_there(
     folder: Path, report: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    options = ["--limit", "4", "--no-search", "--no-curve", "--selectors", "multisize-filtered"]
+    options = "--limit 4 --no-search --no-curve --selectors multisize-filtered".split()
+    options += ["--saliency", SALIENCY.name]
     work = ["--work", str(report / "work"), "--report", str(tmp_path)]
     assert run(["evaluate", str(folder / "annotations.json"), *options, *work, "--json"]) == 0
     told = json.loads(capfd.readouterr().out)
@@ -169,7 +175,8 @@ def test_a_quick_look_without_searches_uses_what_is_there(
 def test_too_few_objects_to_search_for_are_a_note(
     folder: Path, report: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    options = ["--limit", "1", "--no-curve", "--selectors", "multisize-filtered"]
+    options = "--limit 1 --no-curve --selectors multisize-filtered".split()
+    options += ["--saliency", SALIENCY.name]
     work = ["--work", str(report / "work"), "--report", str(tmp_path)]
     assert run(["evaluate", str(folder), *options, *work]) == 0
     assert "no searches: no class" in capfd.readouterr().out

@@ -44,7 +44,7 @@ def build_data(
 
 
 @app.command()
-def train(
+def distil(
     folder: Folder,
     backbone: Annotated[
         Path | None, typer.Option(help="tensors to start the encoder from (training.mobilenet)")
@@ -53,15 +53,50 @@ def train(
     seed: int = 0,
     threads: int = 2,
 ) -> None:
-    """Train on FOLDER/examples into FOLDER/run for so many minutes, resuming what is there."""
-    import torch
-
+    """Train on FOLDER/examples into FOLDER/distilled for so many minutes, resuming what is there:
+    where people look."""
     from training.simplenet.train import Recipe
-    from training.simplenet.train import train as run
+    from training.simplenet.train import distil as run
+
+    _set_up(threads)
+    recipe = Recipe(minutes=minutes, seed=seed)
+    run(folder / "examples", folder / "distilled", backbone, recipe)
+
+
+@app.command()
+def refine(
+    folder: Folder,
+    data: Data,
+    weights: Annotated[
+        Path | None, typer.Option(help="to start from; default: those in FOLDER/distilled")
+    ] = None,
+    scenes: int = 120,
+    minutes: float = 40.0,
+    rate: float = 1e-3,
+    seed: int = 0,
+    threads: int = 2,
+) -> None:
+    """Train on what is annotated into FOLDER/run for so many minutes, resuming what is there."""
+    from training.simplenet.train import WEIGHTS_NAME, Recipe
+    from training.simplenet.train import refine as run
+    from training.simplenet.views import annotated_pictures
+    from training.simplenet.wanted import Mixture
+
+    _set_up(threads)
+    run(
+        annotated_pictures(data, scenes),
+        weights or folder / "distilled" / WEIGHTS_NAME,
+        folder / "run",
+        Mixture(),
+        Recipe(minutes=minutes, rate=rate, seed=seed),
+    )
+
+
+def _set_up(threads: int) -> None:
+    import torch
 
     torch.set_num_threads(threads)
     torch.set_flush_denormal(True)
-    run(folder / "examples", folder / "run", backbone, Recipe(minutes=minutes, seed=seed))
 
 
 @app.command()

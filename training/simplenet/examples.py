@@ -124,7 +124,7 @@ class _Pictures:
         key = (example.source, example.name)
         if self._last is None or self._last[0] != key:
             if example.source == "scene":
-                image = training_scene(int(example.name))
+                image = training_scene(int(example.name)).pixels
             else:
                 image = read_photo(self._paths[key])
             self._last = (key, image)

@@ -17,7 +17,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from evaluation.scenes import TRAINING_STYLES, generate_scene
+from evaluation.scenes import TRAINING_STYLES, Scene, generate_scene
 from patchsearch.errors import InvalidArgument
 
 HELD_OUT_ONE_IN = 3
@@ -76,10 +76,9 @@ def read_photo(path: Path) -> NDArray[np.uint8]:
     return np.asarray(pixels, dtype=np.uint8)
 
 
-def training_scene(number: int) -> NDArray[np.uint8]:
-    """The pixels of training scene `number`, 0 or more: (1080, 1920, 3) uint8 RGB."""
-    style = TRAINING_STYLES[number % len(TRAINING_STYLES)]
-    return generate_scene(SCENE_SEED + number, style).pixels
+def training_scene(number: int) -> Scene:
+    """Training scene `number`, 0 or more, of 1920 x 1080 pixels."""
+    return generate_scene(SCENE_SEED + number, TRAINING_STYLES[number % len(TRAINING_STYLES)])
 
 
 def windows_of(
@@ -90,12 +89,17 @@ def windows_of(
     Two of three have the side of level 1 (896 px of 2168 px of the short side), the others any
     share of the short side from 0.2 to 0.8; all are at least 64 px, where the picture has them.
     """
-    short = min(width, height)
     for index in range(count):
-        share = 896 / 2168 if index % 3 < 2 else float(rng.uniform(0.2, 0.8))
-        side = min(short, max(64, round(share * short)))
+        side = window_side(width, height, index, rng)
         yield (
             int(rng.integers(0, width - side + 1)),
             int(rng.integers(0, height - side + 1)),
             side,
         )
+
+
+def window_side(width: int, height: int, index: int, rng: np.random.Generator) -> int:
+    """The side of square number `index` of `windows_of`, pixels."""
+    short = min(width, height)
+    share = 896 / 2168 if index % 3 < 2 else float(rng.uniform(0.2, 0.8))
+    return min(short, max(64, round(share * short)))

@@ -8,6 +8,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 import torch
@@ -17,9 +18,11 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from patch_selection.saliency.simplenet.network import SimpleNet
-from patch_selection.saliency.simplenet.weights import Weights, write_weights
+from patch_selection.saliency.simplenet.weights import Weights, read_weights, write_weights
 from training.simplenet.examples import chunks
 from training.simplenet.losses import LossWeights, combined
+from training.simplenet.views import Picture, Views
+from training.simplenet.wanted import Mixture
 
 ENCODER = "mobilenetv2_100"
 WIDTHS = (96, 64, 48, 32)
@@ -83,7 +86,14 @@ class Examples:
         return lit.contiguous(memory_format=torch.channels_last), torch.from_numpy(np.stack(logits))
 
 
-def train(folder: Path, out: Path, backbone: Path | None, recipe: Recipe) -> None:
+class Source(Protocol):
+    """Where a training takes its examples from."""
+
+    def draw(self, count: int) -> tuple[Tensor, Tensor]:
+        """Up to `count` pictures (n, 3, 256, 256) in -1..1 with wanted logits (n, 256, 256)."""
+
+
+def distil(folder: Path, out: Path, backbone: Path | None, recipe: Recipe) -> None:
     """Trains on the examples in `folder` into `out`, going on where a run there was stopped.
 
     `backbone` is a safetensors file of the encoder's tensors to start from. Raises
@@ -96,6 +106,22 @@ def train(folder: Path, out: Path, backbone: Path | None, recipe: Recipe) -> Non
     network = SimpleNet(ENCODER, WIDTHS)
     if backbone is not None:
         network.encoder.load_state_dict(load_file(backbone), strict=False)
+    train(network, examples, out, recipe)
+
+
+def refine(
+    pictures: dict[str, list[Picture]], weights: Path, out: Path, mixture: Mixture, recipe: Recipe
+) -> None:
+    """Trains a network of `distil` on, for maps of what is searched for; it stays its own teacher
+    of where people look. Raises as `read_weights`."""
+    distilled = read_weights(weights)
+    torch.manual_seed(recipe.seed)
+    gaze = distilled.network().to(memory_format=torch.channels_last)
+    train(distilled.network(), Views(pictures, gaze, mixture, recipe.seed), out, recipe)
+
+
+def train(network: SimpleNet, examples: Source, out: Path, recipe: Recipe) -> None:
+    """Trains `network` into `out`, or what a run there had made of it."""
     run = _Run(network.to(memory_format=torch.channels_last), recipe, out)
     run.resume()
     saved, last = run.elapsed, time.monotonic()

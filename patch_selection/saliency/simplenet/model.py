@@ -17,6 +17,11 @@ from patch_selection.saliency.simplenet.weights import Weights
 MAX_BATCH = 32
 """Pictures in one forward pass: about 200 MB of features for a small encoder."""
 
+_PLAIN_LEVELS = 4
+"""A picture whose channels each stay within so many of 256 levels shows nothing."""
+_NOTHING = -20.0
+"""The raw value of a picture that shows nothing: below all that a calibration knows."""
+
 
 class SimpleNetMaps:
     """Raw maps of 256 x 256, whatever the picture's shape. Thread-safe: one forward pass at a time.
@@ -39,11 +44,16 @@ class SimpleNetMaps:
         return self._name
 
     def raw(self, images: Sequence[RgbImage]) -> list[npt.NDArray[np.float32]]:
-        """(256, 256) each: the logarithm of how much likelier than on average people look there."""
+        """(256, 256) each: the logarithm of how much likelier than on average a pixel is to be
+        looked at, or searched for; of a plain picture, the same low value everywhere."""
         maps: list[npt.NDArray[np.float32]] = []
         for start in range(0, len(images), MAX_BATCH):
             batch = np.stack([stretched(image) for image in images[start : start + MAX_BATCH]])
-            maps += list(self._logs(batch))
+            logs = self._logs(batch)
+            # A network sees the border of the picture, if nothing else.
+            plain = np.ptp(batch, axis=(1, 2)).max(axis=1) <= _PLAIN_LEVELS
+            logs[plain] = _NOTHING
+            maps += list(logs)
         return maps
 
     def _logs(self, batch: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
@@ -55,7 +65,7 @@ class SimpleNetMaps:
             pictures = torch.from_numpy(batch).permute(0, 3, 1, 2).float().div_(127.5).sub_(1.0)
             logits = self._network(pictures).float().flatten(1)
             logs = torch.log_softmax(logits, 1) + float(np.log(SIDE * SIDE))
-            return np.asarray(logs.view(-1, SIDE, SIDE).numpy(), np.float32)
+            return np.array(logs.view(-1, SIDE, SIDE).numpy(), np.float32)
 
 
 def stretched(image: RgbImage) -> RgbImage:

@@ -64,9 +64,10 @@ of the thesis.
 
 The bundled encoder was trained on views of about half of the photos of gtsdb and coco128, so
 figures on all photos flatter it. What is called **held-out** is the half that it never saw
-(`training/mini/holdout.py`). Of the saliency models `spectral-residual` is not trained at all, and
-`simplenet-mini` saw about two thirds of the photos. The held-out half is made in the repository's
-folder with
+(`training/mini/holdout.py`). The default saliency model saw two thirds of the photos and, of gtsdb
+and coco128, their boxes, by a rule of its own (`training/simplenet/photos.py`): what it captures in
+photos that it never saw is in [selection.md](selection.md). It never saw a box of **raccoon**. The
+held-out half is made in the repository's folder with
 
     python - data/gtsdb data/gtsdb-held-out <<'END'
     import json, sys
