@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,6 +12,9 @@ from shard_service.maintenance.recall import MeasuredRecall
 from shard_service.search.ranked_candidates import BoxTuple
 from shard_service.store.images import Image
 from shard_service.store.meta import Identity
+
+_Order = tuple[float, bytes, BoxTuple]
+_BEFORE_ALL: _Order = (-math.inf, b"", (0, 0, 0, 0))
 
 
 class PartitionHit(NamedTuple):
@@ -22,7 +26,7 @@ class PartitionHit(NamedTuple):
     score: float
     suppressed: tuple[tuple[BoxTuple, float], ...]
 
-    def order(self) -> tuple[float, bytes, BoxTuple]:
+    def order(self) -> _Order:
         """Sorts hits: best score first, then image_id by bytes, then box."""
         return -self.score, self.image.image_id, self.box
 
@@ -74,8 +78,10 @@ def merged_hits(answers: Sequence[PartitionAnswer], k: int) -> tuple[list[Partit
     nothing is told that comes after the last of its hits.
     """
     hits = sorted((hit for answer in answers for hit in answer.hits), key=PartitionHit.order)[:k]
-    ends = [answer.hits[-1].order() for answer in answers if answer.more]
-    if not ends:
+    cut = [answer for answer in answers if answer.more]
+    if not cut:
         return hits, False
+    # None are left where the images of all that was found are damaged.
+    ends = [answer.hits[-1].order() if answer.hits else _BEFORE_ALL for answer in cut]
     sure = bisect_right(hits, min(ends), key=PartitionHit.order)
     return hits[:sure], sure < k

@@ -8,9 +8,11 @@ import numpy as np
 import pytest
 
 from placement.document import hash_of
+from shard_service.answers import PartitionAnswer, PartitionHit, merged_hits
 from shard_service.options import PartitionOptions
 from shard_service.search.query import PartitionQuery, likely
 from shard_service.shard import Shard
+from shard_service.store.images import Image
 from shard_service.store.meta import Identity
 from tests.shard_service.material import FINGERPRINT
 from tests.shard_service.partition_material import DIM, query_vector, random_photo
@@ -31,6 +33,30 @@ def test_a_part_hardly_exceeds_what_is_likely(count: int, share: float) -> None:
 
 def test_all_of_a_collection_is_likely_to_hold_all() -> None:
     assert [likely(count, 1.0) for count in (1, 16, 1000)] == [1, 16, 1000]
+
+
+def answer(more: bool, *scores: float) -> PartitionAnswer:
+    image = Image(b"a", 1)
+    hits = [PartitionHit(image, (0, 0, 9, 9), 1, score, ()) for score in scores]
+    return PartitionAnswer(tuple(hits), 9, 9, more)
+
+
+@pytest.mark.parametrize(
+    ("answers", "k", "told", "more"),
+    [
+        ([answer(False, 0.9, 0.5), answer(False, 0.8)], 2, [0.9, 0.8], False),
+        ([answer(True, 0.9, 0.5), answer(False, 0.8, 0.4)], 4, [0.9, 0.8, 0.5], True),
+        ([answer(True, 0.9, 0.5), answer(True, 0.8, 0.6)], 3, [0.9, 0.8, 0.6], False),
+        ([answer(True, 0.9, 0.7), answer(True, 0.5)], 3, [0.9, 0.7], True),
+        # The images of all hits of the first are damaged.
+        ([answer(True), answer(False, 0.8)], 2, [], True),
+    ],
+)
+def test_nothing_is_told_behind_what_may_be_missing(
+    answers: list[PartitionAnswer], k: int, told: list[float], more: bool
+) -> None:
+    hits, there_may_be_more = merged_hits(answers, k)
+    assert ([hit.score for hit in hits], there_may_be_more) == (told, more)
 
 
 @pytest.mark.parametrize("sealed", [False, True])
