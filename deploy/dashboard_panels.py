@@ -100,6 +100,14 @@ ROWS = (
                 "all",
                 "Searches answered without some partition; each says so in its coverage.",
             ),
+            one(
+                "Searches asked again",
+                "reqps",
+                "sum(rate(patchsearch_router_searches_asked_again_total[5m]))",
+                "all",
+                "A partition held more of the hits than its share, and all were asked for all hits;"
+                " more than one in a hundred searches means that images are dealt out unevenly.",
+            ),
         ),
     ),
     Row(
