@@ -85,7 +85,8 @@ def test_a_map_does_not_depend_on_the_batch_nor_on_the_memory_layout(name: str) 
     photo = road_with_sign()
     alone = model.predict([photo[20:200, 30:390]])[0]
     batch = model.predict([photo, np.ascontiguousarray(photo[20:200, 30:390])])
-    assert np.array_equal(batch[1], alone)
+    # A network's sums are taken in another order in a larger batch, where that is faster.
+    assert np.allclose(batch[1], alone, rtol=0, atol=0 if name == "spectral-residual" else 1e-4)
     assert model.predict([]) == []
 
 
