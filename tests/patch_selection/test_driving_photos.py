@@ -20,7 +20,7 @@ from training.simplenet.photos import is_held_out
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 GTSDB = Path(os.environ.get("PATCHSEARCH_DATA", REPOSITORY.parent / "shared")) / "data" / "gtsdb"
-EVERY = 2
+EVERY = 4
 SMALLEST_OBJECT_PX = 391  # 3000 px in a photo of 3848 x 2168
 
 pytestmark = pytest.mark.skipif(
@@ -38,8 +38,7 @@ class Photos:
 @pytest.fixture(scope="module")
 def photos() -> Photos:
     table = json.loads((GTSDB / "annotations.json").read_text())
-    unseen = [entry for entry in table["images"] if is_held_out(Path(entry["file_name"]).name)]
-    entries = sorted(unseen, key=lambda entry: entry["id"])[::EVERY]
+    entries = sorted(table["images"], key=lambda entry: entry["id"])[::EVERY]
     boxes: dict[int, list[Box]] = {entry["id"]: [] for entry in entries}
     for annotation in table["annotations"]:
         box = Box(*(round(edge) for edge in annotation["bbox"]))
@@ -64,7 +63,14 @@ def captured_share(selections: list[Selection], objects: list[list[Box]]) -> flo
     return sum(captured) / len(captured)
 
 
-# What is measured on all 80 photos that no training saw is in docs/selection.md.
+def unseen(photos: Photos) -> Photos:
+    """Those that no training saw."""
+    kept = [at for at, path in enumerate(photos.paths) if is_held_out(path.name)]
+    columns = (photos.paths, photos.pixels, photos.objects)
+    return Photos(*([column[at] for at in kept] for column in columns))  # type: ignore[arg-type]
+
+
+# What is measured on all photos, and on all that no training saw, is in docs.
 @pytest.mark.parametrize(
     ("saliency", "name", "fewest", "most", "share"),
     [
@@ -73,12 +79,14 @@ def captured_share(selections: list[Selection], objects: list[list[Box]]) -> flo
         ("spectral-residual", "baseline-unfiltered", 144, 144, 0.45),
         ("spectral-residual", "baseline-filtered", 20, 35, 0.40),
         ("spectral-residual", "multisize-filtered", 30, 35, 0.62),
-        ("spectral-residual", "hierarchical-filtered", 25, 35, 0.50),
+        ("spectral-residual", "hierarchical-filtered", 25, 35, 0.62),
     ],
 )
 def test_presets_capture_signs_with_few_patches(
     photos: Photos, saliency: str, name: str, fewest: int, most: int, share: float
 ) -> None:
+    if saliency == "simplenet-mini":
+        photos = unseen(photos)
     selections = select_batch(photos.pixels, load_saliency(saliency), SELECTORS[name])
     counts = [len(selection.patches) for selection in selections]
     assert fewest <= np.mean(counts) <= most
@@ -91,7 +99,7 @@ def test_calibration_can_be_fitted_again(
 ) -> None:
     output = tmp_path / "table.json"
     options = ["--saliency", "spectral-residual", "--output", str(output)]
-    assert calibrate_main([*map(str, photos.paths[:10]), *options]) == 0
+    assert calibrate_main([*map(str, photos.paths[::6]), *options]) == 0
     assert json.loads(output.read_text())["fitted_on_photos"] == 10
     lines = capsys.readouterr().out.splitlines()
     assert [line.split()[0] for line in lines] == list(SELECTORS)

@@ -75,8 +75,9 @@ def test_contrast_does_not_matter(name: str) -> None:
 def test_grey_pictures_have_maps_of_the_usual_scale() -> None:
     grey = np.repeat(road_with_sign()[:, :, :1], 3, axis=2)
     assert spectral_residual(grey).mean() == pytest.approx(1.0, abs=0.05)
-    for name in SALIENCY_MODELS:
-        assert 0.05 < load_saliency(name).predict([grey])[0].mean() < 0.4
+    # A network puts more of what it finds into one place.
+    for name, least in (("spectral-residual", 0.1), ("simplenet-mini", 0.05)):
+        assert least < load_saliency(name).predict([grey])[0].mean() < 0.4
 
 
 @pytest.mark.parametrize("name", SALIENCY_MODELS)
